@@ -1,0 +1,59 @@
+# What there is to do; CONTRIBUTING.md explains it. Every target sets up what it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+BIN := .venv/bin
+SCENARIOS := $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+
+.PHONY: help demo demo-down consoles test quick lint unit scenario browser images bench lock
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: ## Start the demo's fleet, put consoles on it, check them, print their URLs
+	@scripts/setup venv docker images
+	@$(BIN)/python -m tests.harness.demo up
+
+demo-down: ## Remove the demo, and nothing else
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m tests.harness.demo down; fi
+
+consoles: ## Print the running demo's consoles as JSON (make -s consoles)
+	@test -x $(BIN)/python || { echo "no demo is running; start it with 'make demo'" >&2; exit 1; }
+	@$(BIN)/python -m tests.harness.demo consoles
+
+test: ## Lint, unit tests, every scenario, browser tests
+	@scripts/setup venv docker images browser
+	@$(BIN)/python -m tests.harness.suite lint unit $(SCENARIOS:%=scenario:%) browser
+
+quick: ## Lint, unit tests and the default scenario
+	@scripts/setup venv docker images
+	@$(BIN)/python -m tests.harness.suite lint unit scenario:default
+
+lint: ## Run the linters
+	@scripts/setup venv
+	@$(BIN)/python -m tests.harness.suite lint
+
+unit: ## Run the unit tests
+	@scripts/setup venv
+	@$(BIN)/python -m tests.harness.suite unit
+
+scenario: ## Run one scenario: make scenario NAME=default
+	@test -f molecule/$(NAME)/molecule.yml || { echo "NAME=$(NAME) is no scenario; there are: $(SCENARIOS)" >&2; exit 2; }
+	@scripts/setup venv docker images
+	@$(BIN)/python -m tests.harness.suite scenario:$(NAME)
+
+browser: ## Open the demo's consoles in Chromium
+	@scripts/setup venv docker images browser
+	@$(BIN)/python -m tests.harness.suite browser
+
+images: ## Build the test hosts' images
+	@scripts/setup docker images
+
+bench: ## Compare with plain websockify, as ratios from one run; writes .cache/bench.json
+	@scripts/setup venv docker images
+	@$(BIN)/python -m tests.bench
+
+lock: ## Renew requirements-dev.txt from requirements-dev.in
+	@scripts/setup venv
+	@$(BIN)/pip install --quiet uv
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --no-emit-index-url --generate-hashes --quiet \
+	  --upgrade --custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt

@@ -1,0 +1,1 @@
+"""What runs the project's tests and shows its demo."""

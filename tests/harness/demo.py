@@ -1,0 +1,121 @@
+"""The demo: the ``default`` scenario left running, and what it shows.
+
+Usage: ``python -m tests.harness.demo up|down|consoles``. ``up`` starts what is
+missing, runs ``playbooks/site.yml`` and prints a line for each console;
+``consoles`` prints them as JSON and ends with 1 where no demo is running.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.harness.project import BIN, CACHE, ENV, ROOT
+
+INVENTORY = ROOT / "inventory" / "demo"
+
+
+def hosts() -> list[str]:
+    """Return the names of the demo's hosts."""
+    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
+    return [host for group in inventory.values() for host in group["hosts"]]
+
+
+def is_running() -> bool:
+    """Tell whether all containers of the demo are there and running."""
+    command = ["docker", "ps", "--filter", "label=novnc-fleet", "--format", "{{.Names}}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return False
+    return {f"novnc-fleet-{host}" for host in hosts()} <= set(done.stdout.split())
+
+
+def step(what: str, *command: str | Path) -> None:
+    """Say what a step does, run it, and show its output only if it fails (SystemExit)."""
+    log = CACHE / "log" / "demo.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print(f"==> {what}", file=sys.stderr, flush=True)
+    with log.open("w") as file:
+        done = subprocess.run(
+            [str(BIN / command[0]), *map(str, command[1:])],
+            cwd=ROOT,
+            env=ENV,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        tail = log.read_text().splitlines()[-60:]
+        raise SystemExit("\n".join([*tail, f"demo: '{what}' failed; the whole output is in {log}"]))
+
+
+def up() -> None:
+    """Start whatever is missing of the demo, converge it and show its consoles."""
+    start = time.monotonic()
+    if not is_running():
+        # What is left of an earlier demo may be half of it.
+        step("Clearing the place for the demo", "molecule", "destroy", "-s", "default")
+        step("Starting two hypervisors in containers", "molecule", "create", "-s", "default")
+        step("Starting their VMs", "molecule", "prepare", "-s", "default")
+    step(
+        "Running playbooks/site.yml on them: install, make the consoles, check each"
+        " (a minute at first)",
+        "molecule", "converge", "-s", "default",
+    )  # fmt: skip
+    print(f"==> The demo is up, after {time.monotonic() - start:.0f} s", file=sys.stderr)
+    rows = consoles()
+    widths = [max(len(row[key]) for row in rows) for key in ("host", "vm")]
+    for row in rows:
+        print(row["host"].ljust(widths[0]), row["vm"].ljust(widths[1]), row["url"], sep="  ")
+
+
+def down() -> None:
+    """Remove the demo's hosts."""
+    step("Removing the demo", "molecule", "destroy", "-s", "default")
+
+
+def consoles() -> list[dict[str, Any]]:
+    """Return the demo's consoles with their state; SystemExit (1) where no demo is running."""
+    if not is_running():
+        print("no demo is running; start it with 'make demo'", file=sys.stderr)
+        raise SystemExit(1)
+    output = CACHE / "demo" / "consoles.json"
+    output.unlink(missing_ok=True)
+    done = subprocess.run(
+        [BIN / "ansible-playbook", "-i", INVENTORY, "tests/harness/consoles.yml"]
+        + ["-e", f"output={output}"],
+        cwd=ROOT,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not output.exists():
+        raise SystemExit(f"{done.stdout}{done.stderr}demo: its consoles could not be read")
+    found: list[dict[str, Any]] = json.loads(output.read_text())
+    return found
+
+
+def main(words: list[str]) -> None:
+    """Do what the command line says."""
+    match words:
+        case ["up"]:
+            up()
+        case ["down"]:
+            down()
+        case ["consoles"]:
+            print(json.dumps(consoles(), indent=2, ensure_ascii=False))
+        case _:
+            raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

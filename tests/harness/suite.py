@@ -1,0 +1,150 @@
+"""Run parts of the test suite and count what they came to.
+
+Usage: ``python -m tests.harness.suite PART...`` with the parts ``lint``,
+``unit``, ``scenario:NAME`` and ``browser``. Every part is run, whatever the
+ones before it came to; the last line is ``total: N passed, N failed, N
+skipped`` and the exit status 1 if anything failed. A linter counts as one test,
+and so does each scenario's way through molecule, beside the tests it runs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness import demo
+from tests.harness.project import BIN, CACHE, ENV, ROOT
+
+JUNIT = CACHE / "junit"
+DEMO = "default"
+"""The scenario that `make demo` leaves running."""
+
+LINTERS: dict[str, list[str]] = {
+    "ruff check": ["ruff", "check", "."],
+    "ruff format": ["ruff", "format", "--check", "."],
+    "mypy plugins": ["mypy", "playbooks/collections/ansible_collections/novnc/fleet/plugins"],
+    "mypy tests": ["mypy", "tests", "molecule/shared", "docker/test-host"],
+    "yamllint": ["yamllint", "--strict", "."],
+    "ansible-lint": ["ansible-lint", "--strict"],
+    "shellcheck": ["shellcheck", "scripts/setup", ".ci/run"],
+}
+
+
+@dataclass
+class Counts:
+    """Numbers of tests."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add another count to this one."""
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def run(*command: str) -> bool:
+    """Run a program of the virtualenv; return whether it succeeded."""
+    print(f"+ {' '.join(command)}", flush=True)
+    done = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, env=ENV, check=False)
+    return done.returncode == 0
+
+
+def one(passed: bool) -> Counts:
+    """Return the count of a single test."""
+    return Counts(passed=int(passed), failed=int(not passed))
+
+
+def read_junit(path: Path) -> Counts:
+    """Return what a pytest run reported; a run without a report, or without a test, is a failure."""
+    if not path.exists():
+        return Counts(failed=1)
+    counts = Counts()
+    for suite in ET.parse(path).getroot().iter("testsuite"):  # noqa: S314 (pytest's own report)
+        tests, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        counts.add(Counts(max(0, tests - failed - skipped), failed, skipped))
+    return counts if counts != Counts() else Counts(failed=1)
+
+
+def lint() -> Counts:
+    """Run every linter."""
+    counts = Counts()
+    for command in LINTERS.values():
+        counts.add(one(run(*command)))
+    return counts
+
+
+def pytest(part: str) -> Counts:
+    """Run the pytest tests of one directory."""
+    report = JUNIT / f"{part}.xml"
+    report.unlink(missing_ok=True)
+    run("pytest", f"tests/{part}", "-q", f"--junitxml={report}")
+    return read_junit(report)
+
+
+def scenario(name: str) -> Counts:
+    """Run one molecule scenario; the demo's hosts are left for what comes after it."""
+    report = JUNIT / f"scenario-{name}.xml"
+    report.unlink(missing_ok=True)
+    if name == DEMO and demo.is_running():
+        print("The demo is running: its hosts are used and left running.", flush=True)
+        steps = [["converge"], ["idempotence"], ["verify"]]
+    else:
+        steps = [["test", "--destroy=never"] if name == DEMO else ["test"]]
+    counts = one(all(run("molecule", *step, "--scenario-name", name) for step in steps))
+    counts.add(read_junit(report))
+    return counts
+
+
+def browser() -> Counts:
+    """Run the browser tests on the demo, which is started if it is not there."""
+    if not demo.is_running():
+        demo.up()
+    return pytest("browser")
+
+
+def run_part(part: str) -> Counts:
+    """Run one part of the suite by its name."""
+    kind, _, name = part.partition(":")
+    match kind:
+        case "lint":
+            return lint()
+        case "unit":
+            return pytest(part)
+        case "scenario":
+            return scenario(name)
+        case "browser":
+            return browser()
+    raise SystemExit(__doc__)
+
+
+def main(parts: list[str]) -> int:
+    """Run the parts, print the counts, return the exit status."""
+    JUNIT.mkdir(parents=True, exist_ok=True)
+    was_running = demo.is_running()
+    total, lines = Counts(), []
+    for part in parts:
+        start = time.monotonic()
+        print(f"\n=== {part}", flush=True)
+        counts = run_part(part)
+        lines.append(f"{part} ({time.monotonic() - start:.0f} s): {counts}")
+        total.add(counts)
+    if demo.is_running() and not was_running:
+        demo.down()
+    print("\n" + "\n".join(lines))
+    print(f"total: {total}", flush=True)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
