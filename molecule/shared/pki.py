@@ -42,7 +42,7 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 
 
 def _builder(subject: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -107,7 +107,7 @@ def issue(directory: Path, name: str, address: str) -> None:
     )
     if cert_file.exists() and key_file.exists():
         old = x509.load_pem_x509_certificate(cert_file.read_bytes())
-        still = old.not_valid_after_utc - datetime.datetime.now(datetime.timezone.utc)
+        still = old.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
         same = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value == names
         if same and still > datetime.timedelta(days=30) and _signed_by(old, ca_cert):
             return

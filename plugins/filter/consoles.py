@@ -91,6 +91,7 @@ def consoles(
     vms: object,
     host: str,
     info: Mapping[str, Any],
+    *,
     names: Sequence[str] = (),
     listen_address: str = "",
     interface: str = "",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Union
 
 IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
@@ -21,7 +21,7 @@ _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])
                         r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\Z")  # fmt: skip
 
 
-def parse_address(text: str) -> Optional[IPAddress]:
+def parse_address(text: str) -> IPAddress | None:
     """Return an IP address with or without brackets, or None if the text is not one.
 
     A v4-mapped IPv6 address is returned as the IPv4 address that it means.

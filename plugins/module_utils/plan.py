@@ -13,7 +13,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
     IPAddress,
@@ -94,7 +94,7 @@ class Plan:
     faults: list[str] = field(default_factory=list)
 
 
-class _Fault(Exception):
+class _FaultError(Exception):
     """A sentence about one key of one VM."""
 
 
@@ -109,7 +109,7 @@ def make_plan(vms: object, host: Host, settings: Settings) -> Plan:
     for vm, entry in vms.items():
         try:
             plan.consoles.append(_console(vm, entry, host, settings))
-        except _Fault as fault:
+        except _FaultError as fault:
             plan.faults.append(f"{host.name}: {vm!s}: {fault}")
     plan.faults += _same_names(host, [console.vm for console in plan.consoles])
     plan.faults += _collisions(host, plan.consoles)
@@ -122,7 +122,7 @@ def _console(vm: object, entry: object, host: Host, settings: Settings) -> Conso
     for key in keys:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=1) or sorted(KEYS)
-            raise _Fault(f"unknown key {key!r}; did you mean {' or '.join(near)}?")
+            raise _FaultError(f"unknown key {key!r}; did you mean {' or '.join(near)}?")
     target = _target(keys.get("vnc"))
     address = _listen_address(keys.get("listen_address"), host, settings)
     port = _listen_port(keys.get("listen_port"), target, host)
@@ -147,44 +147,44 @@ def _console(vm: object, entry: object, host: Host, settings: Settings) -> Conso
 def _checked_name(vm: object) -> str:
     text = str(vm) if isinstance(vm, int) and not isinstance(vm, bool) else vm
     if not isinstance(text, str) or not NAME.match(text):
-        raise _Fault(
+        raise _FaultError(
             "no name for a console; use 1 to 63 letters, digits, '.', '_' or '-',"
             " the first a letter or a digit"
         )
     return text
 
 
-def _text(keys: Mapping[str, object], key: str) -> Optional[str]:
+def _text(keys: Mapping[str, object], key: str) -> str | None:
     value = keys.get(key)
     if value is None:
         return None
     if isinstance(value, (str, int)) and not isinstance(value, bool) and str(value).isprintable():
         return str(value)
-    raise _Fault(f"{key} {value!r} is no text of one line; put it in quotes")
+    raise _FaultError(f"{key} {value!r} is no text of one line; put it in quotes")
 
 
-def _number(value: object, key: str) -> Optional[int]:
+def _number(value: object, key: str) -> int | None:
     """Return a port written as number or text, None for any other text."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise _Fault(f"{key} {value!r} is no port; a port is a number from 1 to 65535")
+        raise _FaultError(f"{key} {value!r} is no port; a port is a number from 1 to 65535")
     if isinstance(value, str) and not re.fullmatch(r"-?[0-9]+", value):
         return None
     try:
         return parse_port(str(value))
     except ValueError as error:
-        raise _Fault(f"{key} {error}") from None
+        raise _FaultError(f"{key} {error}") from None
 
 
 def _target(value: object) -> Target:
     if value is None:
-        raise _Fault(f"vnc is missing; it names {KEYS['vnc']}")
+        raise _FaultError(f"vnc is missing; it names {KEYS['vnc']}")
     port = _number(value, "vnc")
     if port is not None:
         return TcpTarget("127.0.0.1", port)
     try:
         return parse_target(str(value))
     except ValueError as error:
-        raise _Fault(f"vnc {error}") from None
+        raise _FaultError(f"vnc {error}") from None
 
 
 def _listen_address(written: object, host: Host, settings: Settings) -> IPAddress:
@@ -197,30 +197,34 @@ def _listen_address(written: object, host: Host, settings: Settings) -> IPAddres
             continue
         address = parse_address(value) if isinstance(value, str) else None
         if address is None:
-            raise _Fault(f"{source} {value!r} is no IP address")
+            raise _FaultError(f"{source} {value!r} is no IP address")
         return address
     if settings.interface:
         return _interface_address(host, settings.interface)
     address = parse_address(host.default_ipv4)
     if address is None:
-        raise _Fault("the host has no default IPv4 address; write listen_address")
+        raise _FaultError("the host has no default IPv4 address; write listen_address")
     return _unwritten(address, "the host's default address")
 
 
 def _interface_address(host: Host, interface: str) -> IPAddress:
     if interface not in host.interfaces:
         known = ", ".join(sorted(host.interfaces)) or "none"
-        raise _Fault(f"novnc_console_interface {interface!r} is not on the host; it has: {known}")
+        raise _FaultError(
+            f"novnc_console_interface {interface!r} is not on the host; it has: {known}"
+        )
     found = [parse_address(text) for text in host.interfaces[interface]]
     addresses = sorted((a for a in found if a and not a.is_link_local), key=lambda a: a.version)
     if not addresses:
-        raise _Fault(f"novnc_console_interface {interface!r} has no address; write listen_address")
+        raise _FaultError(
+            f"novnc_console_interface {interface!r} has no address; write listen_address"
+        )
     return _unwritten(addresses[0], f"the address of {interface}")
 
 
 def _unwritten(address: IPAddress, what: str) -> IPAddress:
     if address.is_global:
-        raise _Fault(
+        raise _FaultError(
             f"{what} is the public address {address}, where consoles are opened only if"
             f" it is written: listen_address: {address}"
         )
@@ -232,15 +236,17 @@ def _listen_port(written: object, target: Target, host: Host) -> int:
     if written is not None:
         port = _number(written, "listen_port")
         if port is None:
-            raise _Fault(f"listen_port {written!r} is no port; a port is a number from 1 to 65535")
+            raise _FaultError(
+                f"listen_port {written!r} is no port; a port is a number from 1 to 65535"
+            )
         return port
     if not isinstance(target, TcpTarget):
-        raise _Fault(f"listen_port is missing; {target} has no port that could be used")
+        raise _FaultError(f"listen_port is missing; {target} has no port that could be used")
     if not host.libvirt:
         return target.port
     port = LIBVIRT_CONSOLE_PORT + target.port - LIBVIRT_FIRST_PORT
     if not 1024 <= port <= 65535:
-        raise _Fault(f"listen_port is missing; {target.port} + 10100 is no port for a console")
+        raise _FaultError(f"listen_port is missing; {target.port} + 10100 is no port for a console")
     return port
 
 
@@ -266,35 +272,41 @@ def _same_names(host: Host, names: list[str]) -> list[str]:
 def _collisions(host: Host, consoles: list[Console]) -> list[str]:
     """Find listeners that cannot live side by side, among consoles and with VNC servers."""
     own = {parse_address(text) for text in host.addresses}
-    taken: list[tuple[str, Optional[IPAddress], int]] = []
+    taken: list[tuple[str, IPAddress, int]] = []
     for console in consoles:
-        target = parse_target(console.vnc)
-        if isinstance(target, TcpTarget):
-            address = parse_address("127.0.0.1" if target.host == "localhost" else target.host)
-            if address is not None and (address.is_loopback or address in own):
-                taken.append((f"the VNC server of {console.vm}", address, target.port))
+        server = _endpoint(console.vnc)
+        if server is not None and (server[0].is_loopback or server[0] in own):
+            taken.append((f"the VNC server of {console.vm}", *server))
     faults = []
     for console in consoles:
-        listen = parse_target(console.listen)
-        assert isinstance(listen, TcpTarget)
-        address = parse_address(listen.host)
-        for what, other, port in taken:
-            if port == listen.port and _overlap(address, other):
-                faults.append(
-                    f"{host.name}: {console.vm}: listen_port {port} on {address} is taken by"
-                    f" {what} ({other}:{port}); write another listen_port or listen_address"
-                )
-        taken.append((f"the console of {console.vm}", address, listen.port))
+        listener = _endpoint(console.listen)
+        if listener is None:
+            continue
+        address, port = listener
+        faults += [
+            f"{host.name}: {console.vm}: listen_port {port} on {address} is taken by {what}"
+            f" ({join(str(other), port)}); write another listen_port or listen_address"
+            for what, other, other_port in taken
+            if port == other_port and _overlap(address, other)
+        ]
+        taken.append((f"the console of {console.vm}", address, port))
     return faults
 
 
-def _overlap(one: Optional[IPAddress], other: Optional[IPAddress]) -> bool:
+def _endpoint(text: str) -> tuple[IPAddress, int] | None:
+    """Return address and port of a TCP endpoint; None for a socket or a host by name."""
+    target = parse_target(text)
+    if not isinstance(target, TcpTarget):
+        return None
+    address = parse_address("127.0.0.1" if target.host == "localhost" else target.host)
+    return None if address is None else (address, target.port)
+
+
+def _overlap(one: IPAddress, other: IPAddress) -> bool:
     """Tell whether two listeners on the same port cannot live side by side.
 
     ``::`` takes IPv4 too, as Linux binds it by default (ipv6(7), IPV6_V6ONLY).
     """
-    if one is None or other is None:
-        return False
     return one == other or any(
         a.is_unspecified and (a.version == 6 or b.version == 4)
         for a, b in ((one, other), (other, one))

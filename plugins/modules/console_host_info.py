@@ -41,14 +41,14 @@ addresses:
   type: list
   elements: str
   returned: always
-  sample: [127.0.0.1, 192.168.0.2, ::1]
+  sample: ["127.0.0.1", "192.168.0.2", "::1"]
 interfaces:
   description: The addresses of each interface.
   type: dict
   returned: always
-  sample: {lo: [127.0.0.1, ::1], eth0: [192.168.0.2]}
+  sample: {lo: ["127.0.0.1", "::1"], eth0: ["192.168.0.2"]}
 default_ipv4:
-  description: The address from which the host reaches its default gateway; empty without one.
+  description: The address from which the host reaches its default gateway, or an empty text.
   type: str
   returned: always
   sample: 192.168.0.2

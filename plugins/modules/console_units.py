@@ -73,7 +73,6 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.novnc.fleet.plugins.module_utils.units import (
     CONSOLES_JSON,
     OWNED_GLOBS,

@@ -90,8 +90,10 @@ def consoles() -> list[dict[str, Any]]:
     output = CACHE / "demo" / "consoles.json"
     output.unlink(missing_ok=True)
     done = subprocess.run(
-        [BIN / "ansible-playbook", "-i", INVENTORY, "tests/harness/consoles.yml"]
-        + ["-e", f"output={output}"],
+        [
+            *(BIN / "ansible-playbook", "-i", str(INVENTORY)),
+            *("tests/harness/consoles.yml", "-e", f"output={output}"),
+        ],
         cwd=ROOT,
         env=ENV,
         capture_output=True,

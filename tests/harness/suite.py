@@ -65,7 +65,7 @@ def one(passed: bool) -> Counts:
 
 
 def read_junit(path: Path) -> Counts:
-    """Return what a pytest run reported; a run without a report, or without a test, is a failure."""
+    """Return what a pytest run reported; none, or one without a test, is a failure."""
     if not path.exists():
         return Counts(failed=1)
     counts = Counts()

@@ -82,7 +82,14 @@ def test_every_option_reaches_the_probe(monkeypatch: pytest.MonkeyPatch, run: An
         return [ProbeResult("h:1", ok=True)]
 
     monkeypatch.setattr(console_probe, "probe_all", record)
-    options = {"ca": "/ca.pem", "verify": False, "timeout": 2.5, "workers": 3, "frame": True}
+    options: dict[str, Any] = {
+        "ca": "/ca.pem",
+        "verify": False,
+        "timeout": 2.5,
+        "workers": 3,
+        "frame": True,
+    }
+    options["other_names"] = ["QEMU (c)"]
     url = "wss://h/"
     run(targets=[target("a", url, expect_name="b", strict=True, origin="http://o")], **options)
     assert calls == [([Console(url, "b", True, "http://o")], options)]

@@ -1,0 +1,135 @@
+"""What a person meets who opens a console of the demo in a browser."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import guest_image
+import pytest
+from playwright.sync_api import Browser, Playwright
+from playwright.sync_api import Error as PlaywrightError
+from websockets import Origin
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from tests.browser.conftest import AUTHORITY
+from tests.browser.viewer import Viewer, chromium
+
+EXPECTED: dict[str, set[str]] = {
+    "https": set(),
+    "http": {
+        # noVNC since 1.4 says so wherever a page is not served over TLS.
+        "console error /core/rfb.js: noVNC requires a secure context (TLS). Expect crashes!",
+        # noVNC 1.3 reads its version from a file that Debian 12's package leaves out; in the
+        # demo, it is the version without TLS. One missing file makes three complaints.
+        "response /package.json: 404",
+        "console error /package.json: Failed to load resource:"
+        " the server responded with a status of 404 (File not found)",
+        "console error /app/ui.js: Couldn't fetch package.json: Error: 404 File not found",
+    },
+}
+"""The complaints that are no fault of ours, by the scheme of the console's URL."""
+
+KNOCK = """
+url => new Promise(resolve => {
+  const seen = [], socket = new WebSocket(url);
+  socket.onopen = () => { seen.push("open"); socket.close(); };
+  socket.onerror = () => seen.push("error");
+  socket.onclose = () => resolve([...seen, "close"]);
+})
+"""
+"""Try to open a WebSocket as any page can, and tell what came of it."""
+
+
+class EmptyPage(BaseHTTPRequestHandler):
+    """A page with nothing on it."""
+
+    def do_GET(self) -> None:  # noqa: N802 (the standard library's name)
+        """Answer with the page."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
+        """Say nothing."""
+
+
+@pytest.fixture
+def foreign_origin() -> Iterator[str]:
+    """Serve a page that is none of ours; return its origin."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), EmptyPage) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def greeting(websocket: str, origin: str | None) -> str | bytes:
+    """Return the first message that a program gets from a console."""
+    trusted = ssl.create_default_context(cafile=AUTHORITY)
+    with connect(
+        websocket,
+        origin=Origin(origin) if origin else None,
+        ssl=trusted if websocket.startswith("wss:") else None,
+        proxy=None,
+    ) as client:
+        return client.recv(timeout=30)
+
+
+def test_console_shows_its_guest_and_takes_keys(
+    console: dict[str, Any], consoles: list[dict[str, Any]], viewer: Viewer
+) -> None:
+    colour = guest_image.colour(console["vm"])
+    alike = [other["url"] for other in consoles if guest_image.colour(other["vm"]) == colour]
+    assert alike == [console["url"]], "the colour does not tell which guest it is"
+
+    viewer.page.goto(console["url"])
+    viewer.use()
+    viewer.page.reload()
+    viewer.use()
+
+    assert viewer.complaints - EXPECTED[urlsplit(console["url"]).scheme] == set()
+
+
+def test_page_of_a_foreign_origin_is_refused(
+    console: dict[str, Any], browser: Browser, foreign_origin: str
+) -> None:
+    websocket = console["websocket"]
+    with browser.new_context() as context:
+        page = context.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(foreign_origin)
+        assert page.evaluate(KNOCK, websocket) == ["error", "close"]
+        assert [text for text in said if websocket in text] == [
+            f"WebSocket connection to '{websocket}' failed:"
+            " Error during WebSocket handshake: Unexpected response code: 403"
+        ]
+
+        # The same from the console's own origin; without its fragment, noVNC does not connect.
+        page.goto(console["url"].partition("#")[0])
+        assert page.evaluate(KNOCK, websocket) == ["open", "close"]
+
+    # It was for the origin and nothing else: a program without one is let in.
+    assert greeting(websocket, None) == b"RFB 003.008\n"
+    with pytest.raises(InvalidStatus, match="HTTP 403"):
+        greeting(websocket, foreign_origin)
+
+
+def test_browser_that_does_not_know_the_authority_refuses_tls(
+    consoles: list[dict[str, Any]], playwright: Playwright, tmp_path: Path
+) -> None:
+    urls = [console["url"] for console in consoles if console["url"].startswith("https:")]
+    assert urls
+    with chromium(playwright, tmp_path) as distrustful, distrustful.new_page() as page:
+        for url in urls:
+            with pytest.raises(PlaywrightError, match="ERR_CERT_AUTHORITY_INVALID"):
+                page.goto(url)

@@ -1,0 +1,177 @@
+"""A browser that trusts what a person made it trust, and a page of it that looks at a console."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import guest_image
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, Response
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+
+TIMEOUT_MS = 30_000
+"""How long anything may take; far more than it does, a VM that is just booting included."""
+
+FLAGS = (
+    "--disable-gpu",
+    # Chromium shall talk to the consoles, in the way they speak, and to nobody else.
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+# What the tests read of the guest's screen: 80x25 characters of 9x16 pixels (docker/test-host).
+# It is read from the canvas, so it is what a person sees; the other canvas is noVNC's cursor.
+READ_SCREEN = """
+window.guest = {
+  pixels(...area) {
+    const canvas = document.querySelector("#noVNC_container canvas");
+    if (canvas?.width !== 720 || canvas.height !== 400) return null;
+    return canvas.getContext("2d").getImageData(...area).data;
+  },
+  // The first characters of a row, as something to compare.
+  row(row, columns = 80) {
+    return this.pixels(0, row * 16, columns * 9, 16)?.join();
+  },
+  // How many characters of each row have a pixel in any other colour than the background's.
+  characters(background) {
+    const pixels = this.pixels(0, 0, 720, 400);
+    if (!pixels) return null;
+    const inked = Array.from({length: 25}, () => new Set());
+    for (let i = 0; i < 720 * 400; i++) {
+      if (background.some((channel, j) => pixels[4 * i + j] !== channel)) {
+        inked[Math.floor(i / 720 / 16)].add(Math.floor((i % 720) / 9));
+      }
+    }
+    return inked.map((columns) => columns.size);
+  },
+};
+"""
+NAME_ROW, ECHO_ROW = 1, 3
+MARGIN = 2
+"""Columns left of the name, and of the echo."""
+
+
+def trust(home: Path, authority: Path) -> None:
+    """Make the browser of a home directory trust a certificate authority."""
+    store = home / ".pki" / "nssdb"
+    store.mkdir(parents=True)
+    certutil = ["certutil", "-d", f"sql:{store}"]
+    add = ["-A", "-n", "demo", "-t", "C,,", "-i", str(authority)]
+    for words in (["-N", "--empty-password"], add):
+        subprocess.run([*certutil, *words], check=True, timeout=60)
+
+
+@contextmanager
+def chromium(playwright: Playwright, home: Path) -> Iterator[Browser]:
+    """Start Debian's Chromium in a home directory of its own, and end it."""
+    browser = playwright.chromium.launch(
+        executable_path="/usr/bin/chromium",
+        chromium_sandbox=os.geteuid() != 0,  # it refuses to make one as root
+        args=FLAGS,
+        # Nothing else of the environment: proxies and XDG directories would change what is tested.
+        env={"HOME": str(home), "PATH": os.environ["PATH"]},
+    )
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+class Viewer:
+    """Somebody in front of one console."""
+
+    def __init__(self, page: Page, vm: str) -> None:
+        self.page = page
+        self.vm = vm
+        self.colour = list(guest_image.colour(vm))
+        self.complaints: set[str] = set()
+        """Whatever a developer would see in red: each with the path it is about."""
+        page.set_default_timeout(TIMEOUT_MS)
+        page.add_init_script(READ_SCREEN)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.complaints.add(f"exception: {error}"))
+        page.on("requestfailed", self._on_failed_request)
+        page.on("response", self._on_response)
+
+    def _complain(self, what: str, url: str, text: str) -> None:
+        self.complaints.add(f"{what} {urlsplit(url).path}: {text}")
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self._complain("console error", message.location["url"], message.text)
+
+    def _on_failed_request(self, request: Request) -> None:
+        self._complain("request failed", request.url, str(request.failure))
+
+    def _on_response(self, response: Response) -> None:
+        if response.status >= 400:
+            self._complain("response", response.url, str(response.status))
+
+    def _wait(self, for_what: str, condition: str, arg: object) -> None:
+        """Wait until a JavaScript function returns something true; AssertionError if it does not."""
+        try:
+            self.page.wait_for_function(condition, arg=arg)
+        except PlaywrightTimeoutError:
+            status = self.page.locator("#noVNC_status").text_content()
+            pixel = self.page.evaluate("Array.from(guest.pixels(0, 0, 1, 1) ?? [])")
+            raise AssertionError(
+                f"{self.vm}: waited for {for_what} in vain; the background shall be {self.colour},"
+                f" the first pixel is {pixel[:3] or 'missing'}; noVNC's status is {status!r};"
+                f" complaints: {sorted(self.complaints)}"
+            ) from None
+
+    def row(self, row: int) -> Any:
+        """Return the pixels of a row of the guest's screen."""
+        return self.page.evaluate("row => guest.row(row)", row)
+
+    def see_guest(self) -> None:
+        """Wait for the guest: its name, perhaps an echo, and everywhere else its very colour."""
+        self._wait(
+            "the guest's picture",
+            """([colour, nameRow, echoRow, name]) => guest.characters(colour)?.every(
+                 (count, row) => row === echoRow || count === (row === nameRow ? name.length : 0))""",
+            [self.colour, NAME_ROW, ECHO_ROW, self.vm],
+        )
+
+    def clear_echo(self) -> None:
+        """Press Enter and wait until the echo row is empty."""
+        self.page.keyboard.press("Enter")
+        self._wait(
+            "an empty echo row",
+            "([colour, row]) => guest.characters(colour)?.[row] === 0",
+            [self.colour, ECHO_ROW],
+        )
+
+    def type_name(self) -> None:
+        """Type the VM's name, until the echo looks exactly like the name that the guest shows.
+
+        Each key waits for the echo of the one before it: the guest loses keys in a burst.
+        """
+        for count, letter in enumerate(self.vm, start=1):
+            self.page.keyboard.press(letter)
+            self._wait(
+                f"the echo of {self.vm[:count]!r}",
+                """([echoRow, nameRow, columns]) =>
+                     guest.row(echoRow, columns) === guest.row(nameRow, columns)""",
+                [ECHO_ROW, NAME_ROW, MARGIN + count],
+            )
+
+    def use(self) -> None:
+        """See the guest, type on it, and see that exactly what was typed has changed."""
+        self.see_guest()
+        name = self.row(NAME_ROW)
+        self.page.locator("#noVNC_container canvas").click()
+        self.clear_echo()
+        empty = self.row(ECHO_ROW)
+        self.type_name()
+        assert self.row(ECHO_ROW) != empty
+        assert self.row(NAME_ROW) == name
+        self.see_guest()
