@@ -24,7 +24,7 @@ def demo_consoles() -> list[dict[str, Any]]:
         found = demo.consoles()
     except SystemExit as stop:
         reason = "no demo is running; start it with 'make demo'" if stop.code == 1 else stop.code
-        pytest.fail(str(reason), pytrace=False)
+        raise pytest.fail.Exception(str(reason), pytrace=False) from None
     return found or pytest.fail("the demo has no console", pytrace=False)
 
 

@@ -116,7 +116,7 @@ class Viewer:
             self._complain("response", response.url, str(response.status))
 
     def _wait(self, for_what: str, condition: str, arg: object) -> None:
-        """Wait until a JavaScript function returns something true; AssertionError if it does not."""
+        """Wait until a JavaScript function returns something true, or fail."""
         try:
             self.page.wait_for_function(condition, arg=arg)
         except PlaywrightTimeoutError:
@@ -136,9 +136,9 @@ class Viewer:
         """Wait for the guest: its name, perhaps an echo, and everywhere else its very colour."""
         self._wait(
             "the guest's picture",
-            """([colour, nameRow, echoRow, name]) => guest.characters(colour)?.every(
-                 (count, row) => row === echoRow || count === (row === nameRow ? name.length : 0))""",
-            [self.colour, NAME_ROW, ECHO_ROW, self.vm],
+            """([colour, nameRow, echoRow, length]) => guest.characters(colour)?.every(
+                 (count, row) => row === echoRow || count === (row === nameRow ? length : 0))""",
+            [self.colour, NAME_ROW, ECHO_ROW, len(self.vm)],
         )
 
     def clear_echo(self) -> None:

@@ -1,0 +1,1 @@
+"""Compares the project's consoles with plain websockify; `__main__` says how."""

@@ -1,0 +1,93 @@
+"""Compare the consoles with plain websockify, on the demo's hosts and in one run.
+
+Usage: ``python -m tests.bench``. It prints a table, and writes it to ``.cache/bench.json``. The
+ratios are what to read: the absolute numbers depend on the machine. Ends with 0 whether or not
+the goals are met, and with 1 if it could not measure. The demo is started, and removed, if it
+does not run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from tests.bench import measures, report, rivals
+from tests.bench.client import BenchError
+from tests.bench.host import Host, demo_hosts
+from tests.harness import demo
+from tests.harness.project import CACHE
+
+RESULT = CACHE / "bench.json"
+
+
+def say(text: str) -> None:
+    """Tell how far the bench is."""
+    print(f"==> {text}", file=sys.stderr, flush=True)
+
+
+def version(host: Host) -> str:
+    """Return which Python and which websockify were measured."""
+    shown = host.shell("python3 --version; dpkg-query -W -f '${Package} ${Version}' websockify")
+    return ", ".join(shown.splitlines())
+
+
+def compare(host: Host) -> list[report.Measure]:
+    """Take all measures on one host."""
+    with rivals.on(host):
+        say(f"{host.name}: first visits of idle consoles (half a minute)")
+        done = [measures.first_visit(host)]
+        say(f"{host.name}: visits of running ones, and echoes through them")
+        done += [measures.warm_connect(host), measures.echo(host)]
+        say(f"{host.name}: memory")
+        return [*done, *measures.idle_memory(host), measures.connection_memory(host)]
+
+
+def bench() -> int:
+    """Compare on every host, and report. Return the exit status."""
+    found, versions = [], {}
+    with tempfile.TemporaryDirectory(prefix="novnc-bench-") as directory:
+        for host in demo_hosts(Path(directory)):
+            try:
+                versions[host.name] = version(host)
+                found += compare(host)
+            except (BenchError, OSError) as error:
+                print(f"bench: {host.name} could not be measured: {error}", file=sys.stderr)
+                return 1
+            finally:
+                host.disconnect()
+    report.write(found, versions, RESULT)
+    for name, text in versions.items():
+        print(f"{name}: {text}")
+    print(report.table(found))
+    return 0
+
+
+def interrupted(number: int, _frame: object) -> NoReturn:
+    """End as Ctrl-C does, so that the hosts are tidied."""
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    """Run the bench on the demo, which is left as it was found: running or not."""
+    signal.signal(signal.SIGTERM, interrupted)
+    start = time.monotonic()
+    was_running = demo.is_running()
+    try:
+        if not was_running:
+            with contextlib.redirect_stdout(sys.stderr):
+                demo.up()
+        status = bench()
+    finally:
+        if not was_running:
+            demo.down()
+    say(f"{RESULT.relative_to(CACHE.parent)}, after {time.monotonic() - start:.0f} s")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Every console shows its own VM, to those who may see it, and nothing else."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import pytest
+import websockets.exceptions
+import websockets.sync.client
+from ansible_collections.novnc.fleet.plugins.module_utils.websocket import UpgradeError
+
+from tests.integration.conftest import CA, Console, background
+
+
+def tls_context(console: Console) -> ssl.SSLContext | None:
+    return ssl.create_default_context(cafile=str(CA)) if console.tls else None
+
+
+def get(console: Console, path: str) -> http.client.HTTPResponse:
+    host, port = console.address
+    context = tls_context(console)
+    with closing(
+        http.client.HTTPSConnection(host, port, context=context, timeout=10)
+        if context
+        else http.client.HTTPConnection(host, port, timeout=10)
+    ) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        return response
+
+
+def received(connection: socket.socket) -> bytes:
+    """Return what the other side says before it hangs up, in good order or not."""
+    try:
+        return connection.recv(100)
+    except ConnectionResetError:
+        return b""
+
+
+def test_it_shows_its_own_vm(
+    console: Console, colour: Callable[[str], tuple[int, int, int]]
+) -> None:
+    with console.session() as client:
+        assert client.info.version == "003.008"
+        assert client.info.name == f"QEMU ({console.vm})"
+        assert background(client) == colour(console.vm)
+
+
+def test_an_independent_client_reaches_rfb(console: Console) -> None:
+    with websockets.sync.client.connect(
+        console.websocket, ssl=tls_context(console), subprotocols=None
+    ) as connection:
+        assert connection.recv(timeout=10) == b"RFB 003.008\n"
+
+
+def test_typing_reaches_the_vm(console: Console) -> None:
+    with console.session() as client:
+        client.type_text("\n")
+        before = client.framebuffer()
+        client.type_text("q")
+        deadline = time.monotonic() + 10
+        while client.framebuffer().rgb == before.rgb:
+            assert time.monotonic() < deadline, "the guest's screen did not change"
+            time.sleep(0.05)
+
+
+def test_its_page_is_served_afresh(console: Console) -> None:
+    parts = urlsplit(console.url)
+    response = get(console, parts.path)
+    assert response.status == 200
+    assert response.headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", ["/", "/app/", "/core", "/core/"])
+def test_no_directory_is_listed(console: Console, path: str) -> None:
+    assert get(console, path).status in (301, 404)
+
+
+@pytest.mark.parametrize(
+    "path", ["/../../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/etc/passwd"]
+)
+def test_nothing_else_is_served(console: Console, path: str) -> None:
+    assert get(console, path).status == 404
+
+
+def test_its_own_pages_may_open_it(console: Console) -> None:
+    scheme = "https" if console.tls else "http"
+    names = (console.address[0], console.host)
+    for name in names:
+        with console.session(origin=f"{scheme}://{name}:{console.address[1]}") as client:
+            assert client.info.name == f"QEMU ({console.vm})"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://198.18.90.11"])
+def test_a_foreign_page_may_not(console: Console, origin: str) -> None:
+    with pytest.raises(UpgradeError) as refused, console.session(origin=origin):
+        pass
+    assert refused.value.http_status == 403
+
+
+def test_tls_means_tls_only(console: Console) -> None:
+    http_request, client_hello = b"GET /vnc.html HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello"
+    with socket.create_connection(console.address, timeout=10) as connection:
+        connection.sendall(http_request if console.tls else client_hello)
+        assert received(connection) == b""
+
+
+def test_old_tls_is_refused(console: Console) -> None:
+    if not console.tls:
+        assert console.websocket.startswith("ws:")
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(CA)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with (
+        socket.create_connection(console.address, timeout=10) as plain,
+        pytest.raises((ssl.SSLError, ConnectionResetError)),
+    ):
+        context.wrap_socket(plain, server_hostname=console.address[0])

@@ -1,0 +1,248 @@
+"""The playbooks: they converge, change nothing twice, cut nobody, and tell what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.harness.project import BIN, CACHE, ENV, ROOT
+from tests.integration.conftest import ALL, Console, background, hosts, run_playbook
+
+SITE, CHECK = ROOT / "playbooks" / "site.yml", ROOT / "playbooks" / "check.yml"
+
+CONTENT = {
+    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "FILES.json", "MANIFEST.json"),
+    *("inventory", "meta", "playbooks", "plugins", "roles"),
+}
+"""What stands in an installed collection."""
+
+FILES = (
+    "find /etc /opt /usr /var -xdev -type f ! -path '/var/log/*' ! -path '/var/lib/systemd/*'"
+    " ! -name '*.pyc' -printf '%p %s %m %T@\\n' | sort"
+)
+
+
+def fingerprints() -> dict[str, str]:
+    """Return every file of every host with its size, mode and time."""
+    return {name: host.check_output(FILES) for name, host in hosts().items()}
+
+
+def test_a_second_run_changes_nothing_and_cuts_nobody() -> None:
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(console.session(timeout=200)) for console in ALL]
+        pids = [console.main_pid() for console in ALL]
+        run = run_playbook(SITE)
+        assert run.status == 0, run.output
+        assert run.changed == 0, run.output
+        assert [console.main_pid() for console in ALL] == pids
+        for session in sessions:
+            background(session)
+
+
+def test_check_and_diff_write_nothing() -> None:
+    before = fingerprints()
+    run = run_playbook(SITE, "--check", "--diff")
+    assert run.status == 0, run.output
+    assert run.changed == 0, run.output
+    assert fingerprints() == before
+
+
+def test_bad_input_changes_nothing() -> None:
+    before = fingerprints()
+    run = run_playbook(SITE, "-e", '{"novnc_vms": {"web01": 5900, "../../x": 5901, "b": "5901.5"}}')
+    assert run.status == 2
+    assert "Nothing was changed on any host" in run.output
+    for host in hosts():
+        assert f"{host}: ../../x: no name for a console" in run.output
+        assert f"{host}: b: vnc '5901.5' is neither" in run.output
+    assert fingerprints() == before
+
+
+@pytest.mark.parametrize(
+    ("cert", "words"), [("/nowhere.crt", "cannot be read"), ("/etc/hostname", "no certificate")]
+)
+def test_a_certificate_that_cannot_work_is_refused(cert: str, words: str) -> None:
+    before = fingerprints()
+    run = run_playbook(SITE, "-e", f"novnc_console_tls_cert={cert}", "--limit", "kvm2")
+    assert run.status == 2
+    assert cert in run.output
+    assert words in run.output
+    assert fingerprints() == before
+
+
+@contextmanager
+def stopped(console: Console) -> Iterator[None]:
+    """Switch a VM off for a while."""
+    unit = f"qemu-vm@{console.vm}.service"
+    console.on.check_output(f"systemctl stop {unit}")
+    try:
+        yield
+    finally:
+        console.on.check_output(f"systemctl start {unit}")
+
+
+@contextmanager
+def stranger(console: Console, name: str) -> Iterator[None]:
+    """Put a VM of another name where a console's VM was."""
+    qemu = f"qemu-system-x86_64 -accel tcg -m 16 -display none -name {name} -vnc 127.0.0.1:0"
+    with stopped(console):
+        console.on.check_output(f"systemd-run --quiet --unit=stranger {qemu}")
+        try:
+            listening = "until ss -Htln sport = :5900 | grep -q 127.0.0.1:5900; do sleep 0.1; done"
+            console.on.check_output(f"timeout 20 sh -c '{listening}'")
+            yield
+        finally:
+            console.on.check_output("systemctl stop stranger")
+
+
+def line_of(vm: str, output: str) -> list[str]:
+    """Return the words of a VM's line in the table that a check ends with."""
+    return next(line.split() for line in output.splitlines() if line.split()[1:2] == [vm])
+
+
+def test_a_check_passes_and_shows_every_console() -> None:
+    run = run_playbook(CHECK)
+    assert (run.status, run.changed) == (0, 0), run.output
+    for console in ALL:
+        assert line_of(console.vm, run.output) == [console.host, console.vm, "running", console.url]
+
+
+def test_a_check_from_the_hypervisor_passes() -> None:
+    for host in hosts().values():
+        host.check_output("mkdir -p /run/demo")
+    for name in hosts():
+        ca = CACHE / "demo" / "pki" / "ca.crt"
+        subprocess.run(
+            ["docker", "exec", "-i", f"novnc-fleet-{name}", "tee", "/run/demo/ca.crt"],
+            input=ca.read_bytes(),
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+    run = run_playbook(CHECK, "-e", "novnc_check_from=hypervisor novnc_check_ca=/run/demo/ca.crt")
+    assert (run.status, run.changed) == (0, 0), run.output
+    assert "localhost" not in run.output
+
+
+def test_a_check_refuses_a_place_that_there_is_not() -> None:
+    run = run_playbook(CHECK, "-e", "novnc_check_from=moon")
+    assert run.status == 2
+    assert "novnc_check_from is 'moon'; write controller or hypervisor" in run.output
+
+
+def test_a_vm_that_is_off_is_reported_and_no_failure(by_name: Callable[[str], Console]) -> None:
+    with stopped(by_name("win10")), stopped(by_name("db01")):
+        run = run_playbook(CHECK)
+    assert run.status == 0, run.output
+    assert line_of("win10", run.output)[2] == line_of("db01", run.output)[2] == "off"
+    assert line_of("web01", run.output)[2] == "running"
+
+
+def test_another_vms_screen_is_a_failure(by_name: Callable[[str], Console]) -> None:
+    with stranger(by_name("web01"), "db01"):
+        run = run_playbook(CHECK)
+    assert run.status == 2
+    assert line_of("web01", run.output)[2] == "fault"
+    assert "shows another VM: it announces 'QEMU (db01)'" in run.output
+
+
+def test_an_unknown_name_is_unverified(by_name: Callable[[str], Console]) -> None:
+    with stranger(by_name("web01"), "guest"):
+        run = run_playbook(CHECK)
+    assert run.status == 0, run.output
+    assert line_of("web01", run.output)[2] == "unverified"
+
+
+def test_an_unreachable_console_is_a_failure(by_name: Callable[[str], Console]) -> None:
+    console = by_name("mail01")
+    console.on.check_output("systemctl stop novnc-console@mail01.socket")
+    try:
+        run = run_playbook(CHECK)
+        assert run.status == 2
+        assert line_of("mail01", run.output)[2] == "fault"
+        assert "nothing listens there" in run.output
+    finally:
+        mended = run_playbook(ROOT / "playbooks" / "consoles.yml")
+    assert (mended.status, mended.changed) == (0, 1), mended.output
+    with console.session() as client:
+        assert client.info.name == "QEMU (mail01)"
+
+
+def test_a_console_that_moves_lets_go_of_its_old_port(by_name: Callable[[str], Console]) -> None:
+    console = by_name("win10")
+    moved = '{"novnc_vms": {"web01": 5900, "win10": {"vnc": 5901, "listen_port": 6099}}}'
+    consoles = ROOT / "playbooks" / "consoles.yml"
+    with ExitStack() as stack:
+        stack.enter_context(console.session(timeout=100))
+        bystander = stack.enter_context(by_name("web01").session(timeout=100))
+        try:
+            run = run_playbook(consoles, "-e", moved, "--limit", "kvm1")
+            assert run.status == 0, run.output
+            listening = console.on.check_output("ss -Htln")
+            assert "198.18.90.11:6099" in listening
+            assert "198.18.90.11:6080" not in listening
+            background(bystander)
+        finally:
+            back = run_playbook(consoles, "--limit", "kvm1")
+    assert back.status == 0, back.output
+    assert "198.18.90.11:6099" not in console.on.check_output("ss -Htln")
+
+
+def test_a_console_that_is_no_longer_listed_is_removed(by_name: Callable[[str], Console]) -> None:
+    console = by_name("win10")
+    consoles = ROOT / "playbooks" / "consoles.yml"
+    try:
+        run = run_playbook(consoles, "-e", '{"novnc_vms": {"web01": 5900}}', "--limit", "kvm1")
+        assert run.status == 0, run.output
+        assert "198.18.90.11:6080" not in console.on.check_output("ss -Htln")
+        assert (
+            console.on.check_output(
+                "find /etc -name '*win10*' ! -path '/etc/test-vms/*' ! -name 'qemu-vm@*'"
+            )
+            == ""
+        )
+    finally:
+        back = run_playbook(consoles, "--limit", "kvm1")
+    assert back.status == 0, back.output
+    with console.session() as client:
+        assert client.info.name == "QEMU (win10)"
+
+
+def test_an_installed_collection_does_the_same(tmp_path: Path) -> None:
+    """Built, installed into an empty path and run from there: nothing of the clone is used."""
+    installed = tmp_path / "collections"
+    env = {**ENV, "ANSIBLE_COLLECTIONS_PATH": str(installed)}
+
+    def galaxy(*words: str | Path, cwd: Path) -> None:
+        command = [BIN / "ansible-galaxy", "collection", *words]
+        subprocess.run(command, cwd=cwd, env=env, check=True)
+
+    galaxy("build", "--output-path", tmp_path, cwd=ROOT)
+    tarball = next(tmp_path.glob("novnc-fleet-*.tar.gz"))
+    galaxy("install", tarball, "--collections-path", installed, "--offline", cwd=tmp_path)
+    content = installed / "ansible_collections" / "novnc" / "fleet"
+    assert {path.name for path in content.iterdir()} == CONTENT
+    run = run_playbook("novnc.fleet.site", cwd=tmp_path, **env)
+    shutil.rmtree(installed)
+    assert run.status == 0, run.output
+    assert run.changed == 0, run.output
+    assert line_of("web01", run.output)[2] == "running"
+
+
+def test_the_list_of_consoles_wakes_none() -> None:
+    for console in ALL:
+        console.on.check_output(f"systemctl stop {console.service}")
+    done = subprocess.run(
+        [BIN / "python", "-m", "tests.harness.demo", "consoles"],
+        cwd=ROOT,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("[")
+    assert not any(console.main_pid() for console in ALL)

@@ -1,0 +1,163 @@
+"""Consoles as units: gone when idle, back after a crash, fenced in, and quick to let go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb_messages import (
+    framebuffer_update_request,
+)
+
+from tests.integration.conftest import ALL, Console
+
+IDLE_TIMEOUT = 60
+"""Seconds, the role's default (novnc_console_idle_timeout)."""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> float:
+    """Poll until a condition holds; return how many seconds it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, f"{what}: not within {seconds} s"
+        time.sleep(0.2)
+    return time.monotonic() - start
+
+
+def test_it_is_there_for_visitors_only() -> None:
+    with ExitStack() as sessions:
+        for console in ALL:
+            sessions.enter_context(console.session(timeout=120))
+        time.sleep(IDLE_TIMEOUT / 10)
+        assert all(console.main_pid() for console in ALL)
+    # websockify looks once a second, and systemd takes a moment
+    taken = wait_until(
+        lambda: not any(console.main_pid() for console in ALL), IDLE_TIMEOUT + 20, "still running"
+    )
+    assert taken > IDLE_TIMEOUT * 0.8
+    for console in ALL:
+        assert console.on.run("pgrep -f console_proxy.py").stdout == ""
+        assert console.on.socket(f"tcp://{console.listen}").is_listening
+    for console in ALL:
+        with console.session() as client:
+            assert client.info.name == f"QEMU ({console.vm})"
+
+
+def test_killed_in_use_it_serves_the_next_visitor_within_a_second(console: Console) -> None:
+    for _ in range(20):
+        with suppress(HopError), console.session():
+            pid = console.main_pid()
+            assert pid
+            console.on.check_output(f"kill -9 {pid}")
+        with console.session(timeout=1) as client:
+            assert client.info.name == f"QEMU ({console.vm})"
+
+
+@contextmanager
+def dropped(console: Console, port: int) -> Iterator[None]:
+    """Drop every packet of a client with this port on its way to the console's host."""
+    rule = f"INPUT -p tcp --sport {port} -j DROP"
+    console.on.check_output(f"iptables -I {rule}")
+    try:
+        yield
+    finally:
+        console.on.check_output(f"iptables -D {rule}")
+
+
+def is_connected(console: Console, port: int) -> bool:
+    """Tell whether the console's host still holds the connection of a client."""
+    out = console.on.check_output(f"ss -Htn state established sport = :{console.address[1]}")
+    return f":{port}" in str(out)
+
+
+@pytest.mark.parametrize("screen", ["still", "changing"])
+def test_a_client_that_vanishes_is_let_go(screen: str, by_name: Callable[[str], Console]) -> None:
+    console = by_name("win10")
+    with ExitStack() as stack:
+        typist = stack.enter_context(console.session(timeout=120))
+        vanishing = stack.enter_context(console.opened(timeout=120))
+        size = vanishing.client.framebuffer()
+        if screen == "changing":
+            vanishing.stream.send(
+                framebuffer_update_request(0, 0, size.width, size.height, incremental=True)
+            )
+        with dropped(console, vanishing.port):
+            assert is_connected(console, vanishing.port)
+
+            def gone() -> bool:
+                if screen == "changing":
+                    typist.type_text("x")
+                return not is_connected(console, vanishing.port)
+
+            wait_until(gone, 60, f"a client with a {screen} screen")
+
+
+def test_the_sandbox_holds(console: Console) -> None:
+    console.on.check_output(
+        "systemd-analyze security --offline=true --threshold=15"
+        " /etc/systemd/system/novnc-console@.service"
+    )
+
+
+def test_a_unix_target_has_no_network(by_name: Callable[[str], Console]) -> None:
+    console = by_name("db01")
+    with console.session():
+        pid = console.main_pid()
+        assert (
+            console.on.check_output(f"systemctl show -P PrivateNetwork {console.service}") == "yes"
+        )
+        log = console.on.check_output(f"journalctl -b -o cat _PID=1 -u {console.service}")
+        assert "proceeding without" not in log
+        devices = console.on.check_output(f"grep -h : /proc/{pid}/net/dev").split()
+        assert [word for word in devices if word.endswith(":")] == ["lo:"]
+
+
+def test_a_tcp_target_has_its_hosts_network(by_name: Callable[[str], Console]) -> None:
+    console = by_name("mail01")
+    with console.session():
+        assert "eth0:" in console.on.check_output(f"cat /proc/{console.main_pid()}/net/dev")
+
+
+def test_each_console_is_a_user_of_its_own() -> None:
+    with ExitStack() as sessions:
+        users = []
+        for console in ALL:
+            sessions.enter_context(console.session())
+            users.append(
+                (console.host, console.on.check_output(f"stat -c %u /proc/{console.main_pid()}"))
+            )
+        assert "0" not in {user for _, user in users}
+        assert len(set(users)) == len(ALL)
+
+
+def test_only_its_group_may_open_the_unix_socket(by_name: Callable[[str], Console]) -> None:
+    console = by_name("db01")
+    connect = "import socket; socket.socket(socket.AF_UNIX).connect('/run/qemu/db01.vnc')"
+    run = "setpriv --reuid nobody --regid nogroup"
+    assert console.on.run(f'{run} --clear-groups python3 -c "{connect}"').rc != 0
+    assert console.on.run(f'{run} --groups qemu-vnc python3 -c "{connect}"').rc == 0
+
+
+def test_without_its_certificate_it_turns_visitors_away(by_name: Callable[[str], Console]) -> None:
+    console = by_name("mail01")
+    key = "/etc/ssl/novnc/console.key"
+    console.on.check_output(f"mv {key} {key}.away && systemctl stop {console.service}")
+    try:
+        starts = (
+            f"journalctl -o cat -u {console.service} | grep -c 'this console cannot work' || true"
+        )
+        before = int(console.on.check_output(starts))
+        for _ in range(5):
+            with pytest.raises(HopError) as refused, console.session():
+                pass
+            assert refused.value.hop == "tls"
+        time.sleep(1)
+        # Nobody is waiting, so nothing is started over and over.
+        assert 1 <= int(console.on.check_output(starts)) - before <= 5
+    finally:
+        console.on.check_output(f"mv {key}.away {key}")
+    with console.session() as client:
+        assert client.info.name == "QEMU (mail01)"
