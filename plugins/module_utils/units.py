@@ -17,6 +17,7 @@ UNITS = "/etc/systemd/system"
 CONFIG = "/etc/novnc-fleet"
 CONSOLES_JSON = f"{CONFIG}/consoles.json"
 TARGET = "novnc-consoles.target"
+TARGET_LINK = f"{UNITS}/multi-user.target.wants/{TARGET}"
 DROP_IN = "novnc-fleet.conf"
 
 OWNED = re.compile(
@@ -107,6 +108,7 @@ def host_entries(consoles: Iterable[Mapping[str, Any]], *, tls: bool) -> dict[st
     entries: dict[str, File | Link] = {}
     for console in consoles:
         entries.update(console_entries(console, tls=tls))
+    entries[TARGET_LINK] = Link(f"{UNITS}/{TARGET}")
     entries[CONSOLES_JSON] = File(json.dumps(consoles, indent=2, ensure_ascii=False) + "\n")
     return entries
 
@@ -135,7 +137,8 @@ def compare(present: Mapping[str, File | Link], wanted: Mapping[str, File | Link
     """
     write = {path: entry for path, entry in wanted.items() if present.get(path) != entry}
     remove = [path for path in present if path not in wanted]
-    before, after = {owner(path) for path in present}, {owner(path) for path in wanted}
+    before = {owner(path) for path in present} - {""}
+    after = {owner(path) for path in wanted} - {""}
     touched = {
         owner(path)
         for path, entry in write.items()
@@ -146,7 +149,7 @@ def compare(present: Mapping[str, File | Link], wanted: Mapping[str, File | Link
         remove=remove,
         added=sorted(after - before),
         removed=sorted(before - after),
-        restarted=sorted((touched & before & after) - {""}),
+        restarted=sorted(touched & before & after),
     )
 
 

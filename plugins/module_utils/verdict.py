@@ -97,8 +97,8 @@ def _judge(
     return ("running" if visit["verified"] else "unverified"), ""
 
 
-def table(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return verdicts as text: a line a console with host, VM, verdict and URL."""
+def table(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return verdicts as lines: one a console with host, VM, verdict and URL."""
     rows = [[entry["host"], entry["vm"], entry["verdict"], entry["url"]] for entry in entries]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     lines = []
@@ -107,4 +107,4 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
         lines.append("  ".join([*cells, row[3]]).rstrip())
         if entry["error"]:
             lines.append(f"    {entry['error']}")
-    return "\n".join(lines)
+    return lines

@@ -77,6 +77,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.units import (
     CONSOLES_JSON,
     OWNED_GLOBS,
     TARGET,
+    TARGET_LINK,
     Difference,
     File,
     Link,
@@ -97,7 +98,7 @@ def read_entry(path: str) -> File | Link | None:
         if stat.S_ISLNK(info.st_mode):
             return Link(os.readlink(path))
         # A file of another owner is never equal to what is wanted, so it is written anew.
-        mode = stat.S_IMODE(info.st_mode) if info.st_uid == info.st_gid == 0 else -1
+        mode = stat.S_IMODE(info.st_mode) if info.st_uid == info.st_gid == 0 else 0o7777
         with open(path, encoding="utf-8", errors="replace") as file:
             return File(file.read(), mode)
     except FileNotFoundError:
@@ -107,7 +108,7 @@ def read_entry(path: str) -> File | Link | None:
 def read_present() -> dict[str, File | Link]:
     """Return everything on the host that is a console's, by path."""
     paths = [path for pattern in OWNED_GLOBS for path in glob.glob(pattern)]
-    found = {path: read_entry(path) for path in [*sorted(paths), CONSOLES_JSON]}
+    found = {path: read_entry(path) for path in [*sorted(paths), TARGET_LINK, CONSOLES_JSON]}
     return {path: entry for path, entry in found.items() if entry is not None}
 
 
@@ -238,17 +239,18 @@ def main() -> None:
 def diffs(present: dict[str, File | Link], difference: Difference) -> list[dict[str, str]]:
     """Return the change of each file in the form that ``--diff`` prints."""
 
-    def text(entry: File | Link | None) -> str:
+    def shown(path: str, entry: File | Link | None) -> tuple[str, str]:
         if isinstance(entry, Link):
-            return f"-> {entry.to}\n"
-        return entry.content if entry else ""
+            return path, f"-> {entry.to}\n"
+        return (f"{path} (mode {entry.mode:04o})", entry.content) if entry else (path, "")
 
+    found = []
     after = {**dict.fromkeys(difference.remove), **difference.write}
-    return [
-        {"before_header": path, "after_header": path}
-        | {"before": text(present.get(path)), "after": text(after[path])}
-        for path in sorted(after)
-    ]
+    for path in sorted(after):
+        old, new = shown(path, present.get(path)), shown(path, after[path])
+        headers = {"before_header": old[0], "after_header": new[0]}
+        found.append({**headers, "before": old[1], "after": new[1]})
+    return found
 
 
 if __name__ == "__main__":

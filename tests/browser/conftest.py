@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,8 +61,14 @@ def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def viewer(browser: Browser, console: dict[str, Any]) -> Iterator[Viewer]:
-    """Put somebody in front of a console; how it looks in the end is kept as a picture."""
+    """Put somebody in front of a console."""
     with browser.new_context() as context:
-        page = context.new_page()
-        yield Viewer(page, console["vm"])
-        page.screenshot(path=SCREENSHOTS / f"{console['host']}-{console['vm']}.png")
+        yield Viewer(context.new_page(), console["vm"])
+
+
+@pytest.fixture
+def photo(console: dict[str, Any]) -> Path:
+    """Return where to save a console's picture; an older one is not left to be taken for it."""
+    file = SCREENSHOTS / f"{console['host']}-{console['vm']}.png"
+    file.unlink(missing_ok=True)
+    return file

@@ -88,7 +88,7 @@ def greeting(websocket: str, origin: str | None) -> str | bytes:
 
 
 def test_console_shows_its_guest_and_takes_keys(
-    console: dict[str, Any], consoles: list[dict[str, Any]], viewer: Viewer
+    console: dict[str, Any], consoles: list[dict[str, Any]], viewer: Viewer, photo: Path
 ) -> None:
     colour = guest_image.colour(console["vm"])
     alike = [other["url"] for other in consoles if guest_image.colour(other["vm"]) == colour]
@@ -98,6 +98,7 @@ def test_console_shows_its_guest_and_takes_keys(
     viewer.use()
     viewer.page.reload()
     viewer.use()
+    viewer.photograph(photo)
 
     assert viewer.complaints - EXPECTED[urlsplit(console["url"]).scheme] == set()
 

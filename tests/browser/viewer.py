@@ -120,7 +120,7 @@ class Viewer:
         try:
             self.page.wait_for_function(condition, arg=arg)
         except PlaywrightTimeoutError:
-            status = self.page.locator("#noVNC_status").text_content()
+            status = self.page.evaluate("document.querySelector('#noVNC_status')?.textContent")
             pixel = self.page.evaluate("Array.from(guest.pixels(0, 0, 1, 1) ?? [])")
             raise AssertionError(
                 f"{self.vm}: waited for {for_what} in vain; the background shall be {self.colour},"
@@ -128,7 +128,7 @@ class Viewer:
                 f" complaints: {sorted(self.complaints)}"
             ) from None
 
-    def row(self, row: int) -> Any:
+    def _row(self, row: int) -> Any:
         """Return the pixels of a row of the guest's screen."""
         return self.page.evaluate("row => guest.row(row)", row)
 
@@ -159,19 +159,26 @@ class Viewer:
             self.page.keyboard.press(letter)
             self._wait(
                 f"the echo of {self.vm[:count]!r}",
-                """([echoRow, nameRow, columns]) =>
-                     guest.row(echoRow, columns) === guest.row(nameRow, columns)""",
+                """([echoRow, nameRow, columns]) => {
+                     const echo = guest.row(echoRow, columns);
+                     return echo && echo === guest.row(nameRow, columns);
+                   }""",
                 [ECHO_ROW, NAME_ROW, MARGIN + count],
             )
 
     def use(self) -> None:
         """See the guest, type on it, and see that exactly what was typed has changed."""
         self.see_guest()
-        name = self.row(NAME_ROW)
+        name = self._row(NAME_ROW)
         self.page.locator("#noVNC_container canvas").click()
         self.clear_echo()
-        empty = self.row(ECHO_ROW)
+        empty = self._row(ECHO_ROW)
         self.type_name()
-        assert self.row(ECHO_ROW) != empty
-        assert self.row(NAME_ROW) == name
+        assert self._row(ECHO_ROW) != empty, f"{self.vm}: the echo cannot be seen"
+        assert self._row(NAME_ROW) == name, f"{self.vm}: the name has changed"
         self.see_guest()
+
+    def photograph(self, file: Path) -> None:
+        """Save how the page looks once noVNC's message has gone, which covers the guest's name."""
+        self.page.locator("#noVNC_status:not(.noVNC_open)").wait_for(state="attached")
+        self.page.screenshot(path=file, animations="disabled")

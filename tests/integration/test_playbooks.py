@@ -102,7 +102,8 @@ def stranger(console: Console, name: str) -> Iterator[None]:
 
 def line_of(vm: str, output: str) -> list[str]:
     """Return the words of a VM's line in the table that a check ends with."""
-    return next(line.split() for line in output.splitlines() if line.split()[1:2] == [vm])
+    lines = [line.strip("-, '\"").split() for line in output.splitlines()]
+    return next(words for words in lines if words[1:2] == [vm])
 
 
 def test_a_check_passes_and_shows_every_console() -> None:
@@ -210,6 +211,14 @@ def test_a_console_that_is_no_longer_listed_is_removed(by_name: Callable[[str], 
     assert back.status == 0, back.output
     with console.session() as client:
         assert client.info.name == "QEMU (win10)"
+
+
+def test_consoles_are_there_after_a_reboot(by_name: Callable[[str], Console]) -> None:
+    console = by_name("mail01")
+    subprocess.run(["docker", "restart", f"novnc-fleet-{console.host}"], check=True, timeout=60)
+    console.on.check_output("timeout 60 systemctl is-system-running --wait")
+    with console.session() as client:
+        assert client.info.name == "QEMU (mail01)"
 
 
 def test_an_installed_collection_does_the_same(tmp_path: Path) -> None:

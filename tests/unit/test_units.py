@@ -90,6 +90,11 @@ def test_a_title_restarts_nothing() -> None:
     assert (found.added, found.removed, found.restarted) == ([], [], [])
 
 
+def test_the_first_run_adds_every_console_and_no_other() -> None:
+    found = compare({}, host_entries([console("a"), console("b")], tls=False))
+    assert (found.added, found.removed, found.restarted) == (["a", "b"], [], [])
+
+
 def test_added_and_removed() -> None:
     found = steps([console("a"), console("b")], [console("b"), console("c")])
     assert (found.added, found.removed, found.restarted) == (["c"], ["a"], [])
