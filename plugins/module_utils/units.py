@@ -7,6 +7,7 @@ The unit templates themselves are the role's; here is what differs from VM to VM
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -79,22 +80,26 @@ def console_entries(console: Mapping[str, Any], *, tls: bool) -> dict[str, File 
         "NOVNC_CONSOLE_ORIGINS": " ".join(console["origins"]),
         "NOVNC_CONSOLE_TLS": "yes" if tls else "no",
     }
-    entries: dict[str, File | Link] = {
+    return {
         f"{UNITS}/{socket_unit(vm)}.d/{DROP_IN}": File(
             f"[Socket]\nListenStream={console['listen']}\n"
         ),
+        f"{UNITS}/{service_unit(vm)}.d/{DROP_IN}": File(_service_drop_in(vm, vnc)),
         f"{UNITS}/{TARGET}.wants/{socket_unit(vm)}": Link(f"{UNITS}/novnc-console@.socket"),
         f"{CONFIG}/consoles/{vm}.env": File(
             "".join(f"{key}={_quoted(value)}\n" for key, value in environment.items()), 0o640
         ),
     }
+
+
+def _service_drop_in(vm: str, vnc: str) -> str:
+    # Left to itself, DynamicUser= gives all instances of a template the same user.
+    lines = ["[Service]", f"User=novnc-{hashlib.sha256(vm.encode()).hexdigest()[:12]}"]
     if vnc.startswith("unix:"):
         # systemd hands the listener over, so the process itself needs no network at all.
-        entries[f"{UNITS}/{service_unit(vm)}.d/{DROP_IN}"] = File(
-            "[Service]\nPrivateNetwork=yes\nRestrictAddressFamilies=\n"
-            "RestrictAddressFamilies=AF_UNIX\n"
-        )
-    return entries
+        lines += ["PrivateNetwork=yes", "RestrictAddressFamilies="]
+        lines += ["RestrictAddressFamilies=AF_UNIX"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _quoted(value: str) -> str:

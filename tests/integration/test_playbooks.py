@@ -17,7 +17,7 @@ SITE, CHECK = ROOT / "playbooks" / "site.yml", ROOT / "playbooks" / "check.yml"
 
 CONTENT = {
     *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "FILES.json", "MANIFEST.json"),
-    *("inventory", "meta", "playbooks", "plugins", "roles"),
+    *("docs", "inventory", "meta", "playbooks", "plugins", "roles"),
 }
 """What stands in an installed collection."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def console(vm: str = "web01", **keys: Any) -> dict[str, Any]:
 
 def test_a_console_is_a_listener_an_environment_and_a_link() -> None:
     entries = console_entries(console(), tls=False)
-    assert set(entries) == {SOCKET, ENV, LINK}
+    assert set(entries) == {SOCKET, SERVICE, ENV, LINK}
     assert entries[SOCKET] == File("[Socket]\nListenStream=192.168.0.2:5900\n")
     assert entries[ENV] == File(
         'NOVNC_CONSOLE_TARGET="127.0.0.1:5900"\n'
@@ -43,6 +44,19 @@ def test_a_console_is_a_listener_an_environment_and_a_link() -> None:
         'NOVNC_CONSOLE_TLS="no"\n',
         0o640,
     )
+
+
+def test_each_console_has_a_user_of_its_own() -> None:
+    entries = [console_entries(console(vm), tls=False) for vm in ("web01", "x.y")]
+    users = {
+        line
+        for entry in entries
+        for path, file in entry.items()
+        if "service.d" in path and isinstance(file, File)
+        for line in file.content.splitlines()
+        if re.fullmatch(r"User=[a-z][a-z0-9-]{1,30}", line)
+    }
+    assert len(users) == 2
 
 
 def test_a_unix_target_needs_no_network() -> None:
