@@ -83,7 +83,6 @@ from ansible_collections.novnc.fleet.plugins.module_utils.plan import (
     Host,
     Settings,
     make_plan,
-    plan_as_data,
 )
 
 
@@ -114,7 +113,7 @@ def consoles(
         tls=tls,
         allowed_origins=tuple(allowed_origins),
     )
-    return plan_as_data(make_plan(vms, facts, settings))
+    return make_plan(vms, facts, settings).as_data()
 
 
 class FilterModule:

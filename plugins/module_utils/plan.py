@@ -3,39 +3,30 @@
 """The planner: what a host's ``novnc_vms`` come to, or why they cannot work.
 
 Pure: everything known about the host comes in, nothing is asked or changed.
-It never raises; what is wrong is told in ``Plan.faults``, each a sentence that
-names host, VM, key, value and a mend.
+It never raises; what is wrong is told in ``Plan.faults`` and what is odd in
+``Plan.notes``, each a sentence that names host, VM, key, value and a mend.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.novnc.fleet.plugins.module_utils.entry import (
+    Entry,
+    EntryError,
+    parse_entry,
+    shown,
+)
+from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener, collisions
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
     IPAddress,
     Target,
     TcpTarget,
     join,
     parse_address,
-    parse_port,
-    parse_target,
 )
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
-"""Console names: safe as file name, unit instance and part of a URL."""
-
-KEYS = {
-    "vnc": "the VNC server: a port on 127.0.0.1, 'host:port', '[v6]:port' or 'unix:/path'",
-    "title": "what people read",
-    "expect_name": "desktop name that the VNC server announces",
-    "listen_address": "IP address where the direct console listens",
-    "listen_port": "its port there",
-}
-"""What may be written under a VM, with its meaning."""
 
 LIBVIRT_FIRST_PORT = 5900
 LIBVIRT_CONSOLE_PORT = 16000
@@ -46,9 +37,16 @@ LIBVIRT_CONSOLE_PORT = 16000
 class Host:
     """A hypervisor as the planner sees it.
 
-    ``addresses`` are all of its own; ``interfaces`` maps names to theirs.
-    ``libvirt`` tells that libvirt hands out displays there; ``tls_fault`` why
-    its certificate cannot be used, if so.
+    Attributes:
+        name: Its name in the inventory.
+        names: Other names and addresses by which people reach it.
+        addresses: All addresses of its own.
+        interfaces: The addresses of each interface.
+        default_ipv4: The address of its default route; empty without one.
+        libvirt: Whether libvirt hands out displays there.
+        listeners: What listens there now and is not a console of ours.
+        ephemeral_ports: First and last port that the kernel hands out by itself.
+        tls_fault: Why its consoles' certificate cannot be used; empty where it can.
     """
 
     name: str
@@ -57,17 +55,24 @@ class Host:
     interfaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     default_ipv4: str = ""
     libvirt: bool = False
+    listeners: tuple[Listener, ...] = ()
+    ephemeral_ports: tuple[int, int] = (32768, 60999)
     tls_fault: str = ""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The role's knobs that bear on the plan (see the role's argument_specs)."""
+    """The knobs that bear on the plan (see the role's argument_specs).
+
+    Attributes:
+        endpoint: Where the host's endpoint listens or will, as ``address:port``; empty without.
+    """
 
     listen_address: str = ""
     interface: str = ""
     tls: bool = False
     allowed_origins: tuple[str, ...] = ()
+    endpoint: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,14 +93,24 @@ class Console:
 
 @dataclass
 class Plan:
-    """The consoles of one host, in the inventory's order, and what is wrong with it."""
+    """The consoles of one host, in the inventory's order; what is wrong, and what is odd."""
 
     consoles: list[Console] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the plan as Ansible passes it on: dictionaries and lists only."""
+        consoles = [{**vars(one), "origins": list(one.origins)} for one in self.consoles]
+        return {"consoles": consoles, "faults": self.faults, "notes": self.notes}
 
 
-class _FaultError(Exception):
-    """A sentence about one key of one VM."""
+@dataclass(frozen=True)
+class _Placed:
+    """An entry with the listener that the address rule and the port rule give it."""
+
+    entry: Entry
+    listener: Listener
 
 
 def make_plan(vms: object, host: Host, settings: Settings) -> Plan:
@@ -104,220 +119,195 @@ def make_plan(vms: object, host: Host, settings: Settings) -> Plan:
     if host.tls_fault:
         plan.faults.append(f"{host.name}: {host.tls_fault}")
     if not isinstance(vms, Mapping):
-        plan.faults.append(f"{host.name}: novnc_vms is {vms!r}; write a mapping of VM to target")
+        words = "write a mapping of VM to target"
+        plan.faults.append(f"{host.name}: novnc_vms is {shown(vms)}; {words}")
         return plan
-    for vm, entry in vms.items():
-        try:
-            plan.consoles.append(_console(vm, entry, host, settings))
-        except _FaultError as fault:
-            plan.faults.append(f"{host.name}: {vm!s}: {fault}")
-    plan.faults += _same_names(host, [console.vm for console in plan.consoles])
-    plan.faults += _collisions(host, plan.consoles)
+    entries = _entries(vms, host, plan)
+    placed = _placed(entries, host, settings, plan)
+    _find_same_names(entries, host, plan)
+    _find_collisions(placed, host, settings, plan)
+    _find_oddities(placed, host, plan)
+    plan.consoles = [_console(one, host, settings) for one in placed]
     return plan
 
 
-def _console(vm: object, entry: object, host: Host, settings: Settings) -> Console:
-    name = _checked_name(vm)
-    keys = dict(entry) if isinstance(entry, Mapping) else {"vnc": entry}
-    for key in keys:
-        if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1) or sorted(KEYS)
-            raise _FaultError(f"unknown key {key!r}; did you mean {' or '.join(near)}?")
-    target = _target(keys.get("vnc"))
-    address = _listen_address(keys.get("listen_address"), host, settings)
-    port = _listen_port(keys.get("listen_port"), target, host)
-    expect_name = _text(keys, "expect_name")
-    listen = join(str(address), port)
-    http, ws = ("https", "wss") if settings.tls else ("http", "ws")
-    return Console(
-        host=host.name,
-        vm=name,
-        title=_text(keys, "title") or name,
-        vnc=str(target),
-        listen=listen,
-        # In the fragment, which no server logs: open the screen, not the connect dialogue.
-        url=f"{http}://{listen}/vnc.html#autoconnect=true&resize=scale",
-        websocket=f"{ws}://{listen}/websockify",
-        expect_name=expect_name or f"QEMU ({name})",
-        expect_strict=expect_name is not None,
-        origins=settings.allowed_origins or _own_origins(host, str(address), port, http),
-    )
+def _entries(vms: Mapping[Any, Any], host: Host, plan: Plan) -> list[Entry]:
+    entries = []
+    for name, value in vms.items():
+        try:
+            entries.append(parse_entry(name, value))
+        except EntryError as error:
+            plan.faults.append(f"{host.name}: {shown(name, bare=True)}: {error}")
+    return entries
 
 
-def _checked_name(vm: object) -> str:
-    text = str(vm) if isinstance(vm, int) and not isinstance(vm, bool) else vm
-    if not isinstance(text, str) or not NAME.match(text):
-        raise _FaultError(
-            "no name for a console; use 1 to 63 letters, digits, '.', '_' or '-',"
-            " the first a letter or a digit"
-        )
-    return text
-
-
-def _text(keys: Mapping[str, object], key: str) -> str | None:
-    value = keys.get(key)
-    if value is None:
-        return None
-    if isinstance(value, (str, int)) and not isinstance(value, bool) and str(value).isprintable():
-        return str(value)
-    raise _FaultError(f"{key} {value!r} is no text of one line; put it in quotes")
-
-
-def _number(value: object, key: str) -> int | None:
-    """Return a port written as number or text, None for any other text."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise _FaultError(f"{key} {value!r} is no port; a port is a number from 1 to 65535")
-    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]+", value):
-        return None
-    try:
-        return parse_port(str(value))
-    except ValueError as error:
-        raise _FaultError(f"{key} {error}") from None
-
-
-def _target(value: object) -> Target:
-    if value is None:
-        raise _FaultError(f"vnc is missing; it names {KEYS['vnc']}")
-    port = _number(value, "vnc")
-    if port is not None:
-        return TcpTarget("127.0.0.1", port)
-    try:
-        return parse_target(str(value))
-    except ValueError as error:
-        raise _FaultError(f"vnc {error}") from None
-
-
-def _listen_address(written: object, host: Host, settings: Settings) -> IPAddress:
-    """The address rule: the VM's own, the host's knob, its interface's, its default."""
-    for source, value in (
-        ("listen_address", written),
-        ("novnc_console_listen_address", settings.listen_address),
-    ):
-        if value is None or value == "":
+def _placed(entries: list[Entry], host: Host, settings: Settings, plan: Plan) -> list[_Placed]:
+    placed = []
+    used = {entry.listen_port for entry in entries} | {entry.port for entry in entries}
+    used |= {listener.port for listener in host.listeners}
+    for entry in entries:
+        try:
+            address = entry.listen_address or _host_address(host, settings)
+            port = entry.listen_port or _port_by_rule(entry.vnc, host, used)
+        except EntryError as error:
+            plan.faults.append(f"{host.name}: {entry.name}: {error}")
             continue
-        address = parse_address(value) if isinstance(value, str) else None
+        listener = Listener(address, port, f"the console of {entry.name}")
+        placed.append(_Placed(entry, listener))
+    return placed
+
+
+def _host_address(host: Host, settings: Settings) -> IPAddress:
+    """The address rule, for consoles that have none of their own."""
+    if settings.listen_address:
+        address = parse_address(settings.listen_address)
         if address is None:
-            raise _FaultError(f"{source} {value!r} is no IP address")
+            written = f"novnc_console_listen_address {settings.listen_address!r}"
+            raise EntryError(f"{written} is no IP address; leave it out for the host's own")
         return address
     if settings.interface:
         return _interface_address(host, settings.interface)
     address = parse_address(host.default_ipv4)
     if address is None:
-        raise _FaultError("the host has no default IPv4 address; write listen_address")
-    return _unwritten(address, "the host's default address")
+        raise EntryError(
+            "the host has no default IPv4 address; write novnc_console_listen_address"
+            " or novnc_console_interface"
+        )
+    return _not_public(address, "the host's default address")
 
 
 def _interface_address(host: Host, interface: str) -> IPAddress:
+    written = f"novnc_console_interface {interface!r}"
     if interface not in host.interfaces:
         known = ", ".join(sorted(host.interfaces)) or "none"
-        raise _FaultError(
-            f"novnc_console_interface {interface!r} is not on the host; it has: {known}"
-        )
+        raise EntryError(f"{written} is not on the host; it has: {known}")
     found = [parse_address(text) for text in host.interfaces[interface]]
-    addresses = sorted((a for a in found if a and not a.is_link_local), key=lambda a: a.version)
-    if not addresses:
-        raise _FaultError(
-            f"novnc_console_interface {interface!r} has no address; write listen_address"
-        )
-    return _unwritten(addresses[0], f"the address of {interface}")
+    usable = [address for address in found if address and not address.is_link_local]
+    if not usable:
+        raise EntryError(f"{written} has no address; write novnc_console_listen_address")
+    return _not_public(min(usable, key=lambda address: address.version), f"that of {interface}")
 
 
-def _unwritten(address: IPAddress, what: str) -> IPAddress:
+def _not_public(address: IPAddress, what: str) -> IPAddress:
     if address.is_global:
-        raise _FaultError(
-            f"{what} is the public address {address}, where consoles are opened only if"
-            f" it is written: listen_address: {address}"
+        raise EntryError(
+            f"{what}, {address}, is public, and consoles are opened to the world only where"
+            f' somebody wrote so: listen_address: "{address}"'
         )
     return address
 
 
-def _listen_port(written: object, target: Target, host: Host) -> int:
-    """The port rule: the written one, the VNC server's own, or out of libvirt's way."""
-    if written is not None:
-        port = _number(written, "listen_port")
-        if port is None:
-            raise _FaultError(
-                f"listen_port {written!r} is no port; a port is a number from 1 to 65535"
-            )
-        return port
-    if not isinstance(target, TcpTarget):
-        raise _FaultError(f"listen_port is missing; {target} has no port that could be used")
+def _port_by_rule(vnc: Target, host: Host, used: set[int | None]) -> int:
+    """The port rule, for consoles that have none of their own."""
+    if not isinstance(vnc, TcpTarget):
+        free = next(n for n in range(LIBVIRT_CONSOLE_PORT, 65536) if n not in used)
+        raise EntryError(f"listen_port is missing; {vnc} has none to go by, and {free} is free")
     if not host.libvirt:
-        return target.port
-    port = LIBVIRT_CONSOLE_PORT + target.port - LIBVIRT_FIRST_PORT
-    if not 1024 <= port <= 65535:
-        raise _FaultError(f"listen_port is missing; {target.port} + 10100 is no port for a console")
+        return vnc.port
+    port = LIBVIRT_CONSOLE_PORT + vnc.port - LIBVIRT_FIRST_PORT
+    if not 1 <= port <= 65535:
+        raise EntryError(f"listen_port is missing; by libvirt's rule it would be {port}")
     return port
 
 
-def _own_origins(host: Host, address: str, port: int, scheme: str) -> tuple[str, ...]:
-    """Return the origins under which a browser can have loaded the console's own page."""
-    default = {"http": 80, "https": 443}[scheme]
-    names = dict.fromkeys((address, *host.names, host.name))
-    return tuple(
-        f"{scheme}://{join(name, port)}" if port != default else f"{scheme}://{join(name, 0)[:-2]}"
-        for name in names
-    )
+def _find_same_names(entries: list[Entry], host: Host, plan: Plan) -> None:
+    seen: dict[str, str] = {}
+    for entry in entries:
+        other = seen.setdefault(entry.name.lower(), entry.name)
+        if other is not entry.name:
+            how = "by case only" if other != entry.name else "in nothing"
+            plan.faults.append(
+                f"{host.name}: {entry.name}: differs from {other} {how}; rename one of them"
+            )
 
 
-def _same_names(host: Host, names: list[str]) -> list[str]:
-    faults, seen = [], dict[str, str]()
-    for name in names:
-        other = seen.setdefault(name.lower(), name)
-        if other != name:
-            faults.append(f"{host.name}: {name}: differs from {other} by case only; rename one")
-    return faults
+def _find_collisions(placed: list[_Placed], host: Host, settings: Settings, plan: Plan) -> None:
+    entry_of = {id(one.listener): one.entry for one in placed}
+    wanted = [one.listener for one in placed]
+    for listener, other in collisions(wanted, _taken(placed, host, settings)):
+        entry = entry_of[id(listener)]
+        mend = "write another listen_port"
+        if entry.listen_address is not None and host.default_ipv4 not in (
+            "",
+            str(listener.address),
+        ):
+            mend = f"leave listen_address out to use {host.default_ipv4}, or {mend}"
+        elif entry.listen_address is None:
+            mend += " or listen_address"
+        plan.faults.append(
+            f"{host.name}: {entry.name}: listen_port {listener.port} on {listener.address}"
+            f" is taken by {other.owner} ({other}); {mend}"
+        )
 
 
-def _collisions(host: Host, consoles: list[Console]) -> list[str]:
-    """Find listeners that cannot live side by side, among consoles and with VNC servers."""
+def _taken(placed: list[_Placed], host: Host, settings: Settings) -> list[Listener]:
+    """Return what stands in the way of consoles: VNC servers, running or not, and the rest."""
     own = {parse_address(text) for text in host.addresses}
-    taken: list[tuple[str, IPAddress, int]] = []
-    for console in consoles:
-        server = _endpoint(console.vnc)
-        if server is not None and (server[0].is_loopback or server[0] in own):
-            taken.append((f"the VNC server of {console.vm}", *server))
-    faults = []
-    for console in consoles:
-        listener = _endpoint(console.listen)
-        if listener is None:
+    taken = []
+    for one in placed:
+        server = _endpoint(str(one.entry.vnc), f"the VNC server of {one.entry.name}")
+        if server is None:
             continue
-        address, port = listener
-        faults += [
-            f"{host.name}: {console.vm}: listen_port {port} on {address} is taken by {what}"
-            f" ({join(str(other), port)}); write another listen_port or listen_address"
-            for what, other, other_port in taken
-            if port == other_port and _overlap(address, other)
-        ]
-        taken.append((f"the console of {console.vm}", address, port))
-    return faults
+        address = server.address
+        if address.is_loopback or address.is_unspecified or address in own:
+            taken.append(server)
+    endpoint = _endpoint(settings.endpoint, "the host's endpoint") if settings.endpoint else None
+    return [*taken, *([endpoint] if endpoint else []), *host.listeners]
 
 
-def _endpoint(text: str) -> tuple[IPAddress, int] | None:
-    """Return address and port of a TCP endpoint; None for a socket or a host by name."""
-    target = parse_target(text)
-    if not isinstance(target, TcpTarget):
-        return None
-    address = parse_address("127.0.0.1" if target.host == "localhost" else target.host)
-    return None if address is None else (address, target.port)
+def _endpoint(text: str, owner: str) -> Listener | None:
+    """Return a TCP endpoint as a listener; None for a socket or another machine by name."""
+    host, _, port = text.rpartition(":")
+    address = parse_address("127.0.0.1" if host == "localhost" else host)
+    return Listener(address, int(port), owner) if address and port.isdecimal() else None
 
 
-def _overlap(one: IPAddress, other: IPAddress) -> bool:
-    """Tell whether two listeners on the same port cannot live side by side.
+def _find_oddities(placed: list[_Placed], host: Host, plan: Plan) -> None:
+    own = {parse_address(text) for text in host.addresses}
+    first, last = host.ephemeral_ports
+    for one in placed:
+        address, port = one.listener.address, one.listener.port
+        where = f"{host.name}: {one.entry.name}: listen_port {port}"
+        if not (address.is_unspecified or address.is_loopback or address in own):
+            plan.notes.append(
+                f"{host.name}: {one.entry.name}: listen_address {address} is not on the host now;"
+                " the console waits for it"
+            )
+        if first <= port <= last:
+            plan.notes.append(
+                f"{where} is one that the kernel hands out by itself ({first}-{last}), so it may"
+                " be taken at the next boot; a port below is safe"
+            )
+        if port < 1024:
+            plan.notes.append(f"{where} is a privileged one; programs may expect another service")
+        if host.libvirt and LIBVIRT_FIRST_PORT <= port < LIBVIRT_CONSOLE_PORT:
+            plan.notes.append(
+                f"{where} is one that libvirt hands out to VMs; leave it out to keep out of"
+                " libvirt's way"
+            )
 
-    ``::`` takes IPv4 too, as Linux binds it by default (ipv6(7), IPV6_V6ONLY).
-    """
-    return one == other or any(
-        a.is_unspecified and (a.version == 6 or b.version == 4)
-        for a, b in ((one, other), (other, one))
+
+def _console(placed: _Placed, host: Host, settings: Settings) -> Console:
+    entry, listener = placed.entry, placed.listener
+    http, ws = ("https", "wss") if settings.tls else ("http", "ws")
+    return Console(
+        host=host.name,
+        vm=entry.name,
+        title=entry.title or entry.name,
+        vnc=str(entry.vnc),
+        listen=str(listener),
+        # In the fragment, which no server logs: open the screen, not the connect dialogue.
+        url=f"{http}://{listener}/vnc.html#autoconnect=true&resize=scale",
+        websocket=f"{ws}://{listener}/websockify",
+        expect_name=entry.expect_name or f"QEMU ({entry.name})",
+        expect_strict=entry.expect_name is not None,
+        origins=settings.allowed_origins or _own_origins(host, listener, http),
     )
 
 
-def plan_as_data(plan: Plan) -> dict[str, Any]:
-    """Return a plan as Ansible passes it on: dictionaries and lists only."""
-    return {
-        "consoles": [
-            {**vars(console), "origins": list(console.origins)} for console in plan.consoles
-        ],
-        "faults": list(plan.faults),
-    }
+def _own_origins(host: Host, listener: Listener, scheme: str) -> tuple[str, ...]:
+    """Return the origins under which a browser can have loaded the console's own page."""
+    # Browsers leave the scheme's own port out (RFC 6454, section 6.1).
+    port = "" if listener.port == {"http": 80, "https": 443}[scheme] else f":{listener.port}"
+    names = dict.fromkeys((str(listener.address), *host.names, host.name))
+    return tuple(f"{scheme}://{join(name, 0)[:-2]}{port}" for name in names)

@@ -83,7 +83,8 @@ class Host:
             "-i", str(CACHE / "ssh" / "id_ed25519"), "-o", "BatchMode=yes",
             "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
             "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
-            "-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-o", f"ControlPath={self.control}",
+            "-o", "ControlMaster=auto", "-o", "ControlPersist=30",
+            "-o", f"ControlPath={self.control}",
         ]  # fmt: skip
 
 

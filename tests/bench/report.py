@@ -57,22 +57,12 @@ def compared(
 
 def table(measures: Sequence[Measure]) -> str:
     """Return the measures as aligned text, with a last line that sums up the goals."""
-    rows = [("host", "measure", "ours", "stock", "", "ratio", "goal", "n", "")]
+    rows = [["host", "measure", "ours", "stock", "", "ratio", "goal", "n", ""]]
     for m in measures:
         verdict = "met" if m.met else "MISSED"
         numbers = [f"{value:.4g}" for value in (m.ours, m.stock)]
-        rows.append(
-            (
-                m.host,
-                m.name,
-                *numbers,
-                m.unit,
-                f"{m.ratio:.2f}",
-                f"<= {m.goal:g}",
-                str(m.n),
-                verdict,
-            )
-        )
+        ratios = [f"{m.ratio:.2f}", f"<= {m.goal:g}", str(m.n)]
+        rows.append([m.host, m.name, *numbers, m.unit, *ratios, verdict])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     right = {2, 3, 5, 7}
     lines = [

@@ -11,7 +11,6 @@ from ansible_collections.novnc.fleet.plugins.module_utils.plan import (
     Host,
     Settings,
     make_plan,
-    plan_as_data,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,7 +146,7 @@ def test_entries_are_refused(entry: object, words: str) -> None:
 
 def test_addresses_that_nobody_wrote_are_refused() -> None:
     public = replace(HOST, default_ipv4="8.8.8.8")
-    assert "is the public address 8.8.8.8" in fault({"web01": 5900}, host=public)
+    assert "8.8.8.8, is public" in fault({"web01": 5900}, host=public)
     assert console({"vnc": 5900, "listen_address": "8.8.8.8"}, host=public).listen == "8.8.8.8:5900"
     assert "no default IPv4 address" in fault({"web01": 5900}, host=replace(HOST, default_ipv4=""))
     nowhere, empty = Settings(interface="eth9"), Settings(interface="eth1")
@@ -178,7 +177,7 @@ def test_all_faults_are_told() -> None:
 
 
 def test_the_plan_as_data_holds_lists_and_dictionaries_only() -> None:
-    data = plan_as_data(make_plan({"a": 5900}, HOST, Settings()))
+    data = make_plan({"a": 5900}, HOST, Settings()).as_data()
     assert data["faults"] == []
     assert data["consoles"][0]["origins"] == ["http://192.168.0.2:5900", "http://kvm1:5900"]
 
