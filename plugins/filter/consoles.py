@@ -49,6 +49,14 @@ options:
     type: list
     elements: str
     default: []
+  memory_max:
+    description: The role's C(novnc_console_memory_max).
+    type: str
+    default: ""
+  endpoint:
+    description: Where the host's endpoint listens, as C(address:port); empty without one.
+    type: str
+    default: ""
 author:
   - novnc-fleet contributors
 """
@@ -74,11 +82,17 @@ _value:
       description: What cannot work, each a sentence that names host, VM, value and mend.
       type: list
       elements: str
+    notes:
+      description: What works and is odd, told in the same way.
+      type: list
+      elements: str
 """
 
+import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener
 from ansible_collections.novnc.fleet.plugins.module_utils.plan import (
     Host,
     Settings,
@@ -95,7 +109,9 @@ def consoles(
     listen_address: str = "",
     interface: str = "",
     tls: bool = False,
-    allowed_origins: Sequence[str] = (),
+    allowed_origins: Sequence[str] | str = (),
+    memory_max: str = "",
+    endpoint: str = "",
 ) -> dict[str, Any]:
     """Return the plan of one host as data (see DOCUMENTATION)."""
     facts = Host(
@@ -105,13 +121,26 @@ def consoles(
         interfaces={name: tuple(found) for name, found in info["interfaces"].items()},
         default_ipv4=info["default_ipv4"],
         libvirt=info["libvirt"],
+        listeners=tuple(
+            Listener(
+                ipaddress.ip_address(one["address"]), one["port"], one["owner"], one["v6_only"]
+            )
+            for one in info["listeners"]
+        ),
+        ephemeral_ports=(info["ephemeral_ports"][0], info["ephemeral_ports"][1]),
+        missing_groups=tuple(info["missing_groups"]),
         tls_fault=info["tls_fault"],
     )
     settings = Settings(
         listen_address=listen_address,
         interface=interface,
         tls=tls,
-        allowed_origins=tuple(allowed_origins),
+        # Ansible's role specifications let a text pass for a list of one.
+        allowed_origins=tuple(
+            [allowed_origins] if isinstance(allowed_origins, str) else allowed_origins
+        ),
+        memory_max=str(memory_max),
+        endpoint=endpoint,
     )
     return make_plan(vms, facts, settings).as_data()
 

@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.novnc.fleet.plugins.module_utils.notation import IPAddress, join
+from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
+    IPAddress,
+    join,
+    parse_address,
+)
 
 
 @dataclass(frozen=True)
@@ -60,3 +65,24 @@ def collisions(
                 yield listener, other
                 break
         there.append(listener)
+
+
+def parse_ss(text: str) -> list[Listener]:
+    """Return the listeners that ``ss --no-header --listening --tcp --numeric --processes`` prints.
+
+    ss(8) writes ``*`` for a listener on ``::`` that takes IPv4 too, ``[::]`` for one that does
+    not. The owner is the program and its process id, where ss may see it.
+    """
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 4:
+            continue
+        host, _, port = words[3].rpartition(":")
+        address = parse_address("::" if host == "*" else re.sub(r"%[^]]*", "", host))
+        if address is None or not port.isdecimal():
+            continue
+        process = re.search(r'users:\(\("([^"]*)",pid=([0-9]+)', line)
+        owner = f"{process[1]}, process {process[2]}" if process else "an unknown program"
+        found.append(Listener(address, int(port), owner, v6_only=host == "[::]"))
+    return found

@@ -36,9 +36,14 @@ def parse_address(text: str) -> IPAddress | None:
     return mapped if mapped is not None else address
 
 
+def bracketed(host: str) -> str:
+    """Return a host as it stands in a URL: an IPv6 address gets brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def join(host: str, port: int) -> str:
     """Return ``host:port``, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ It never raises; what is wrong is told in ``Plan.faults`` and what is odd in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +25,20 @@ from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
     IPAddress,
     Target,
     TcpTarget,
+    UnixTarget,
+    bracketed,
     join,
     parse_address,
 )
+
+_ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?\Z")
+"""An Origin as browsers send it (RFC 6454, section 6.2), for pages of the web."""
+
+_MEMORY = re.compile(r"[1-9][0-9]*[KMGT]?\Z|[1-9][0-9]?%\Z")
+"""A size in the notation of systemd.resource-control(5)."""
+
+HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108
+"""Directories that a console's sandbox hides from it."""
 
 LIBVIRT_FIRST_PORT = 5900
 LIBVIRT_CONSOLE_PORT = 16000
@@ -46,6 +58,7 @@ class Host:
         libvirt: Whether libvirt hands out displays there.
         listeners: What listens there now and is not a console of ours.
         ephemeral_ports: First and last port that the kernel hands out by itself.
+        missing_groups: Groups that its consoles are to belong to and that it does not have.
         tls_fault: Why its consoles' certificate cannot be used; empty where it can.
     """
 
@@ -57,6 +70,7 @@ class Host:
     libvirt: bool = False
     listeners: tuple[Listener, ...] = ()
     ephemeral_ports: tuple[int, int] = (32768, 60999)
+    missing_groups: tuple[str, ...] = ()
     tls_fault: str = ""
 
 
@@ -72,6 +86,7 @@ class Settings:
     interface: str = ""
     tls: bool = False
     allowed_origins: tuple[str, ...] = ()
+    memory_max: str = ""
     endpoint: str = ""
 
 
@@ -116,8 +131,7 @@ class _Placed:
 def make_plan(vms: object, host: Host, settings: Settings) -> Plan:
     """Complete every entry of ``novnc_vms`` for one host and find what cannot work."""
     plan = Plan()
-    if host.tls_fault:
-        plan.faults.append(f"{host.name}: {host.tls_fault}")
+    plan.faults += [f"{host.name}: {words}" for words in _host_faults(host, settings)]
     if not isinstance(vms, Mapping):
         words = "write a mapping of VM to target"
         plan.faults.append(f"{host.name}: novnc_vms is {shown(vms)}; {words}")
@@ -125,10 +139,27 @@ def make_plan(vms: object, host: Host, settings: Settings) -> Plan:
     entries = _entries(vms, host, plan)
     placed = _placed(entries, host, settings, plan)
     _find_same_names(entries, host, plan)
+    _find_bad_targets(entries, host, plan)
     _find_collisions(placed, host, settings, plan)
     _find_oddities(placed, host, plan)
     plan.consoles = [_console(one, host, settings) for one in placed]
     return plan
+
+
+def _host_faults(host: Host, settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with the knobs themselves."""
+    if host.tls_fault:
+        yield host.tls_fault
+    for group in host.missing_groups:
+        yield f"novnc_console_groups: the host has no group {group!r}; make it, or take it out"
+    for origin in settings.allowed_origins:
+        if not _ORIGIN.match(origin):
+            yield (
+                f"novnc_console_allowed_origins: {origin!r} is not what a browser sends; write"
+                " https://name or https://name:port, in lower case and without a path"
+            )
+    if settings.memory_max and not _MEMORY.match(settings.memory_max):
+        yield f"novnc_console_memory_max {settings.memory_max!r} is no size; write 512M or 1G"
 
 
 def _entries(vms: Mapping[Any, Any], host: Host, plan: Plan) -> list[Entry]:
@@ -221,6 +252,24 @@ def _find_same_names(entries: list[Entry], host: Host, plan: Plan) -> None:
             )
 
 
+def _find_bad_targets(entries: list[Entry], host: Host, plan: Plan) -> None:
+    """Two consoles of one VNC server would show one VM twice, and one of them the wrong one."""
+    seen: dict[str, str] = {}
+    for entry in entries:
+        target = str(entry.vnc).replace("localhost:", "127.0.0.1:")
+        other = seen.setdefault(target, entry.name)
+        if other is not entry.name:
+            plan.faults.append(
+                f"{host.name}: {entry.name}: vnc {target} is the VNC server of {other} too;"
+                " write its own"
+            )
+        if isinstance(entry.vnc, UnixTarget) and entry.vnc.path.startswith(HIDDEN):
+            plan.faults.append(
+                f"{host.name}: {entry.name}: vnc {target} is in a directory that the console's"
+                " sandbox hides; put the socket below /run"
+            )
+
+
 def _find_collisions(placed: list[_Placed], host: Host, settings: Settings, plan: Plan) -> None:
     entry_of = {id(one.listener): one.entry for one in placed}
     wanted = [one.listener for one in placed]
@@ -290,6 +339,10 @@ def _find_oddities(placed: list[_Placed], host: Host, plan: Plan) -> None:
 def _console(placed: _Placed, host: Host, settings: Settings) -> Console:
     entry, listener = placed.entry, placed.listener
     http, ws = ("https", "wss") if settings.tls else ("http", "ws")
+    address = str(listener.address)
+    if listener.address.is_unspecified:
+        address = next(iter(host.names), "") or host.default_ipv4 or host.name
+    reached = join(address, listener.port)
     return Console(
         host=host.name,
         vm=entry.name,
@@ -297,8 +350,8 @@ def _console(placed: _Placed, host: Host, settings: Settings) -> Console:
         vnc=str(entry.vnc),
         listen=str(listener),
         # In the fragment, which no server logs: open the screen, not the connect dialogue.
-        url=f"{http}://{listener}/vnc.html#autoconnect=true&resize=scale",
-        websocket=f"{ws}://{listener}/websockify",
+        url=f"{http}://{reached}/vnc.html#autoconnect=true&resize=scale",
+        websocket=f"{ws}://{reached}/websockify",
         expect_name=entry.expect_name or f"QEMU ({entry.name})",
         expect_strict=entry.expect_name is not None,
         origins=settings.allowed_origins or _own_origins(host, listener, http),
@@ -306,8 +359,15 @@ def _console(placed: _Placed, host: Host, settings: Settings) -> Console:
 
 
 def _own_origins(host: Host, listener: Listener, scheme: str) -> tuple[str, ...]:
-    """Return the origins under which a browser can have loaded the console's own page."""
-    # Browsers leave the scheme's own port out (RFC 6454, section 6.1).
+    """Return the origins under which a browser can have loaded the console's own page.
+
+    As browsers write them (RFC 6454, section 6.1): in lower case, addresses in
+    their short form, the scheme's own port left out.
+    """
     port = "" if listener.port == {"http": 80, "https": 443}[scheme] else f":{listener.port}"
-    names = dict.fromkeys((str(listener.address), *host.names, host.name))
-    return tuple(f"{scheme}://{join(name, 0)[:-2]}{port}" for name in names)
+    wildcard = listener.address.is_unspecified
+    addresses = host.addresses if wildcard else (str(listener.address),)
+    names = [
+        str(parse_address(name) or name.lower()) for name in (*addresses, *host.names, host.name)
+    ]
+    return tuple(f"{scheme}://{bracketed(name)}{port}" for name in dict.fromkeys(names))

@@ -17,6 +17,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.console import (
 )
 from ansible_collections.novnc.fleet.plugins.module_utils.framebuffer import Framebuffer
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import Deadline, HopError
+from ansible_collections.novnc.fleet.plugins.module_utils.page import fetch_page
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStream
 
@@ -30,12 +31,14 @@ class Console:
         expect_name: The desktop name it is to announce; QEMU announces ``QEMU (NAME)``.
         strict: Whether any other name is a failure.
         origin: HTTP ``Origin`` to send to its WebSocket proxy.
+        page: URL of the page in front of it, which has to be served too.
     """
 
     target: str
     expect_name: str | None = None
     strict: bool = False
     origin: str | None = None
+    page: str | None = None
 
 
 @dataclass
@@ -45,7 +48,7 @@ class ProbeResult:
     Attributes:
         target: The address probed.
         ok: Whether a VNC server answered and announced nothing wrong.
-        hop: Where the way ended: ``resolve``, ``connect``, ``tls``, ``http``, ``rfb``,
+        hop: Where the way ended: ``resolve``, ``connect``, ``tls``, ``page``, ``http``, ``rfb``,
             ``refused`` or ``name``; None if ``ok``.
         error: What happened there, in a sentence; None if ``ok``.
         errno: Name of the system's error behind that, such as ``ECONNREFUSED``, if any.
@@ -98,6 +101,7 @@ def probe(
     expect_is_strict: bool = False,
     frame: bool = False,
     origin: str | None = None,
+    page: str | None = None,
     ca: str | None = None,
     verify: bool = True,
     timeout: float = 10.0,
@@ -111,6 +115,7 @@ def probe(
         expect_is_strict: Whether any name but ``expect_name`` is a failure.
         frame: Whether to read the screen too.
         origin: HTTP ``Origin`` to send to a WebSocket proxy.
+        page: URL of the page in front of it, to be loaded after it.
         ca: File of trusted certificates (PEM) for wss instead of the system's.
         verify: False takes any certificate for wss.
         timeout: Seconds for the whole way.
@@ -124,6 +129,8 @@ def probe(
             with enter_console(transport, place, origin=origin, ca=ca, verify=verify) as stream:
                 _converse(result, stream, deadline, frame)
         _judge_name(result, expect_name, other_names, expect_is_strict)
+        if page is not None:
+            fetch_page(page, deadline, ca=ca, verify=verify)
         result.ok = True
     except HopError as error:
         result.hop, result.error = error.hop, str(error)
@@ -166,6 +173,7 @@ def probe_all(
             expect_is_strict=console.strict,
             frame=frame,
             origin=console.origin,
+            page=console.page,
             ca=ca,
             verify=verify,
             timeout=timeout,

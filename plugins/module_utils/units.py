@@ -61,6 +61,11 @@ def service_unit(vm: str) -> str:
     return f"novnc-console@{vm}.service"
 
 
+def units_of(vms: Iterable[str]) -> set[str]:
+    """Return the units that consoles have while somebody looks at them."""
+    return {unit(vm) for vm in vms for unit in (socket_unit, service_unit)}
+
+
 def owner(path: str) -> str:
     """Return the VM whose console a path of `OWNED_GLOBS` belongs to, or an empty text."""
     match = OWNED.match(path)
@@ -160,3 +165,27 @@ def compare(present: Mapping[str, File | Link], wanted: Mapping[str, File | Link
 
 def _content(entry: File | Link | None) -> str | None:
     return entry.content if isinstance(entry, File) else None
+
+
+PRUNE_FREE = 5
+"""Consoles that a run may always remove."""
+
+
+def prune_refusal(present: Mapping[str, File | Link], difference: Difference, limit: int) -> str:
+    """Return why a run must not remove as many consoles as it would, or an empty text.
+
+    Args:
+        present: what stands on the host.
+        difference: what the run would do.
+        limit: per cent of the host's consoles that may go at once.
+    """
+    removed, before = len(difference.removed), {owner(path) for path in present} - {""}
+    if removed <= PRUNE_FREE or removed * 100 <= limit * len(before):
+        return ""
+    share = -(-removed * 100 // len(before))
+    names = ", ".join(difference.removed[:10]) + (", …" if removed > 10 else "")
+    return (
+        f"this run would remove {removed} of {len(before)} consoles ({names}), more than"
+        f" novnc_console_prune_limit ({limit} per cent); nothing was changed. If that is meant,"
+        f" run it with -e novnc_console_prune_limit={share}"
+    )

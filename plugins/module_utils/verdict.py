@@ -51,7 +51,12 @@ def probe_targets(
             continue
         target = {"name": console["vm"], "url": console[key]}
         if key == "websocket":
-            target |= {"expect_name": console["expect_name"], "strict": console["expect_strict"]}
+            target |= {
+                "expect_name": console["expect_name"],
+                "strict": console["expect_strict"],
+                "origin": console["origins"][0],
+                "page": console["url"].partition("#")[0],
+            }
         targets.append(target)
     return targets
 

@@ -21,6 +21,11 @@ options:
     description: Path of its key on the host.
     type: str
     default: ""
+  groups:
+    description: Groups that the consoles are to belong to.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     support: full
@@ -56,17 +61,39 @@ libvirt:
   description: Whether libvirt hands out displays there (its daemon or its socket is active).
   type: bool
   returned: always
+listeners:
+  description: What listens on TCP and is not a console of ours, in no order.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{address: 127.0.0.1, port: 5900, owner: "qemu-system-x86, process 173", v6_only: false}]
+ephemeral_ports:
+  description: First and last port that the kernel hands out by itself.
+  type: list
+  elements: int
+  returned: always
+  sample: [32768, 60999]
+missing_groups:
+  description: Those of O(groups) that the host does not have.
+  type: list
+  elements: str
+  returned: always
 tls_fault:
   description: Why the certificate cannot be used; empty where it can, or none is wanted.
   type: str
   returned: always
 """
 
+import glob
+import grp
 import json
+import re
 import ssl
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener, parse_ss
+from ansible_collections.novnc.fleet.plugins.module_utils.units import DROP_IN, UNITS
 
 LIBVIRT_UNITS = (
     "libvirtd.service",
@@ -115,6 +142,37 @@ def libvirt_is_active(module: AnsibleModule) -> bool:
     return bool(status == 0)
 
 
+def foreign_listeners(module: AnsibleModule) -> list[Listener]:
+    """Return what listens on the host and is not a console of ours."""
+    command = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes"]
+    status, out, error = module.run_command(command)
+    if status != 0:
+        module.fail_json(msg=f"'{' '.join(command)}' failed: {error.strip()}; is iproute2 there?")
+    ours = set()
+    for path in glob.glob(f"{UNITS}/novnc-console@*.socket.d/{DROP_IN}"):
+        with open(path, encoding="utf-8") as file:
+            ours.update(re.findall(r"^ListenStream=(.*)$", file.read(), re.MULTILINE))
+    # systemd holds our listeners, or the console's own process, which got it from there.
+    return [
+        listener
+        for listener in parse_ss(str(out))
+        if str(listener) not in ours
+        or not re.match(r"systemd|\(?python3|an unknown", listener.owner)
+    ]
+
+
+def ephemeral_ports() -> list[int]:
+    """Return first and last port that the kernel hands out by itself."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def missing_groups(groups: list[str]) -> list[str]:
+    """Return those groups that the host does not have."""
+    known = {entry.gr_name for entry in grp.getgrall()}
+    return [group for group in groups if group not in known]
+
+
 def tls_fault(cert: str, key: str) -> str:
     """Return why a certificate and its key cannot be used, or an empty text."""
     if not cert and not key:
@@ -143,6 +201,7 @@ def main() -> None:
         argument_spec={
             "tls_cert": {"type": "str", "default": ""},
             "tls_key": {"type": "str", "default": "", "no_log": False},
+            "groups": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -152,6 +211,9 @@ def main() -> None:
         interfaces=links,
         default_ipv4=default_ipv4(module, links),
         libvirt=libvirt_is_active(module),
+        listeners=[{**vars(one), "address": str(one.address)} for one in foreign_listeners(module)],
+        ephemeral_ports=ephemeral_ports(),
+        missing_groups=missing_groups(module.params["groups"]),
         tls_fault=tls_fault(module.params["tls_cert"], module.params["tls_key"]),
     )
 

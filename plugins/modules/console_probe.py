@@ -50,6 +50,9 @@ options:
       origin:
         description: HTTP C(Origin) to send as browsers do, such as V(https://consoles.example).
         type: str
+      page:
+        description: URL of the page in front of the console, which has to be served too.
+        type: str
   other_names:
     description:
       - Desktop names that VMs beside the targets are to announce; on a target they are a failure.
@@ -143,7 +146,7 @@ results:
     hop:
       description:
         - Where the way ended, one of V(resolve), V(connect), V(tls), V(http), V(rfb), V(refused)
-          (the VNC server turned the probe away) and V(name) (it is another VM's).
+          (the VNC server turned the probe away), V(name) (it is another VM's) and V(page).
         - Null if RV(results[].ok).
       type: str
       sample: connect
@@ -244,7 +247,13 @@ def find_fault(params: dict[str, Any]) -> str | None:
 def probe_targets(params: dict[str, Any]) -> list[ProbeResult]:
     """Return what the probes found, in the order of the targets."""
     consoles = [
-        Console(target["url"], target["expect_name"], target["strict"], target["origin"])
+        Console(
+            target["url"],
+            target["expect_name"],
+            target["strict"],
+            target["origin"],
+            target["page"],
+        )
         for target in params["targets"]
     ]
     return probe_all(
@@ -290,6 +299,7 @@ def main() -> None:
                     "expect_name": {"type": "str"},
                     "strict": {"type": "bool", "default": False},
                     "origin": {"type": "str"},
+                    "page": {"type": "str"},
                 },
             },
             "other_names": {"type": "list", "elements": "str", "default": []},

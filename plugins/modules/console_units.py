@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Writes each console's listener, environment and links, removes consoles that are no longer
     listed, and starts and restarts what has to be, in one call for the whole host.
+  - Two runs at once wait for each other; each file is replaced at once, or not at all.
   - Consoles whose listener, target, origins or TLS changed are stopped before their files
     change and started after, so that a run which dies in between is made good by the next. All
     others, and those who look at them, are left alone.
@@ -25,6 +26,16 @@ options:
     description: Whether the consoles speak TLS.
     type: bool
     default: false
+  prune:
+    description: Whether consoles that are not listed are removed, if this module made them.
+    type: bool
+    default: true
+  prune_limit:
+    description:
+      - Per cent of the host's consoles that one run may remove. More are refused, before anything
+        is changed, unless it is no more than five.
+    type: int
+    default: 20
 attributes:
   check_mode:
     support: full
@@ -65,14 +76,23 @@ started:
   returned: always
 """
 
+import fcntl
 import glob
 import os
-import stat
-import tempfile
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.novnc.fleet.plugins.module_utils.files import (
+    clear_workplaces,
+    read_entry,
+    remove_entry,
+    write_entry,
+)
+from ansible_collections.novnc.fleet.plugins.module_utils.systemd import Systemd, SystemdError
 from ansible_collections.novnc.fleet.plugins.module_utils.units import (
     CONSOLES_JSON,
     OWNED_GLOBS,
@@ -83,26 +103,18 @@ from ansible_collections.novnc.fleet.plugins.module_utils.units import (
     Link,
     compare,
     host_entries,
-    service_unit,
+    owner,
+    prune_refusal,
     socket_unit,
+    units_of,
 )
 
-STOP_TIMEOUT = 90
-"""Seconds in which stopped consoles must have let go of their ports (systemd's own default)."""
+LOCK = "/run/novnc-fleet.lock"
+LOCK_TIMEOUT = 300
+"""Seconds to wait for another run on the same host."""
 
-
-def read_entry(path: str) -> File | Link | None:
-    """Return what stands at a path, or None if nothing does."""
-    try:
-        info = os.lstat(path)
-        if stat.S_ISLNK(info.st_mode):
-            return Link(os.readlink(path))
-        # A file of another owner is never equal to what is wanted, so it is written anew.
-        mode = stat.S_IMODE(info.st_mode) if info.st_uid == info.st_gid == 0 else 0o7777
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return File(file.read(), mode)
-    except FileNotFoundError:
-        return None
+UNDER_TEST = "/run/novnc-fleet-under-test"
+"""Where this file stands, NOVNC_FLEET_FAIL_AFTER names the step after which the run dies."""
 
 
 def read_present() -> dict[str, File | Link]:
@@ -112,99 +124,101 @@ def read_present() -> dict[str, File | Link]:
     return {path: entry for path, entry in found.items() if entry is not None}
 
 
-def write_entry(path: str, entry: File | Link) -> None:
-    """Put a file or link in its place at once: nobody ever sees half of it."""
-    directory = os.path.dirname(path)
-    os.makedirs(directory, mode=0o755, exist_ok=True)
-    if isinstance(entry, Link):
-        temporary = tempfile.mktemp(dir=directory, prefix=".novnc-")  # noqa: S306 (a link, not a file)
-        os.symlink(entry.to, temporary)
-    else:
-        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".novnc-")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(entry.content)
-            file.flush()
-            os.fchmod(file.fileno(), entry.mode)
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
+@contextmanager
+def locked() -> Iterator[None]:
+    """Hold the host's lock. Raises TimeoutError if another run holds it for too long."""
+    with open(LOCK, "w", encoding="utf-8") as lock:
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    words = f"another run has held {LOCK} for {LOCK_TIMEOUT} s"
+                    raise TimeoutError(f"{words}; end it, or wait for it") from None
+                time.sleep(0.2)
+        yield
 
 
-def remove_entry(path: str) -> None:
-    """Remove a file or link, and its drop-in directory once that is empty."""
-    os.unlink(path)
-    directory = os.path.dirname(path)
-    if directory.endswith(".d") and not os.listdir(directory):
-        os.rmdir(directory)
+def step_done(step: str) -> None:
+    """Die here, as if killed, if a test wants to see what becomes of it."""
+    if os.environ.get("NOVNC_FLEET_FAIL_AFTER") == step and os.path.exists(UNDER_TEST):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Systemd:
-    """The few systemctl calls that the module makes; their number does not grow with the VMs."""
+class Run:
+    """One run: what differs, and the steps that make it equal.
 
-    def __init__(self, module: AnsibleModule):
-        self._module = module
+    The order makes it safe to die between any two steps: consoles are stopped
+    before their files change, so what the next run finds changed is stopped,
+    and what it finds stopped is started.
+    """
 
-    def call(self, *words: str) -> str:
-        """Run systemctl; end the module with its message if it fails."""
-        status, out, error = self._module.run_command(["systemctl", *words])
-        if status != 0:
-            self._module.fail_json(msg=f"systemctl {words[0]} failed: {(error or out).strip()}")
-        return str(out)
+    def __init__(self, params: dict[str, Any], systemd: Systemd) -> None:
+        self.systemd = systemd
+        consoles: list[dict[str, Any]] = params["consoles"]
+        self.vms = [console["vm"] for console in consoles]
+        self.present = read_present()
+        wanted = host_entries(consoles, tls=params["tls"])
+        if not params["prune"]:
+            kept = {path: entry for path, entry in self.present.items() if owner(path)}
+            wanted = {**kept, **wanted}
+        self.difference = compare(self.present, wanted)
+        self.refusal = prune_refusal(self.present, self.difference, params["prune_limit"])
+        active = systemd.active()
+        # Consoles that run although their files are gone; whoever removed those by hand.
+        self.stray = active - units_of(self.vms) if params["prune"] else set()
+        self.stray &= systemd.ours()
+        self.inactive = [vm for vm in self.vms if socket_unit(vm) not in active]
+        self.stale = systemd.is_stale()
 
-    def states(self) -> dict[str, dict[str, str]]:
-        """Return ActiveState and NeedDaemonReload of every console's unit that is loaded."""
-        out = self.call(
-            "show",
-            "--property=Id,ActiveState,NeedDaemonReload",
-            "novnc-console@*.socket",
-            "novnc-console@*.service",
-        )
-        blocks = (block.splitlines() for block in out.split("\n\n") if block.strip())
-        units = [dict(line.split("=", 1) for line in block) for block in blocks]
-        return {unit["Id"]: unit for unit in units}
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.difference or self.inactive or self.stray or self.stale)
 
-    def active(self) -> set[str]:
-        """Return the console units that are not at rest."""
-        states = self.states().items()
-        return {name for name, unit in states if unit["ActiveState"] not in ("inactive", "failed")}
-
-    def stop(self, vms: list[str]) -> None:
-        """Stop consoles and wait until their ports are closed and their viewers gone.
-
-        Without ``--no-block`` stopping many units takes time quadratic in their number.
-        """
-        if not vms:
-            return
-        units = [unit for vm in vms for unit in (socket_unit(vm), service_unit(vm))]
-        self.call("stop", "--no-block", *units)
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while left := self.active().intersection(units):
-            if time.monotonic() > deadline:
-                self._module.fail_json(msg=f"still running after {STOP_TIMEOUT} s: {sorted(left)}")
-            time.sleep(0.1)
-
-
-def apply(module: AnsibleModule, difference: Difference, vms: list[str]) -> list[str]:
-    """Make the host equal the plan; return the VMs whose listener was not open."""
-    systemd = Systemd(module)
-    systemd.stop(difference.restarted + difference.removed)
-    try:
+    def apply(self) -> None:
+        """Make the host equal the list. Raises OSError or SystemdError."""
+        difference, systemd = self.difference, self.systemd
+        clear_workplaces(OWNED_GLOBS)
+        # First of all: a unit that systemd remembers as broken can not even be stopped.
+        if self.stale:
+            systemd.call("daemon-reload")
+        step_done("reload")
+        touched = units_of([*difference.added, *difference.restarted, *difference.removed])
+        systemd.stop(systemd.active() & (touched | self.stray))
+        step_done("stop")
         for path in difference.remove:
             remove_entry(path)
+        step_done("remove")
         for path, entry in difference.write.items():
             write_entry(path, entry)
-    except OSError as error:
-        module.fail_json(
-            msg=f"{error.filename}: {error.strerror}; the consoles {difference.restarted} are"
-            " stopped; mend it and run again"
-        )
-    stale = any(unit["NeedDaemonReload"] == "yes" for unit in systemd.states().values())
-    if difference or stale:
-        systemd.call("daemon-reload")
-    active = systemd.active()
-    missing = [vm for vm in vms if socket_unit(vm) not in active]
-    if missing:
-        systemd.call("start", TARGET, *map(socket_unit, missing))
-    return missing
+            step_done("first-write")
+        step_done("write")
+        if difference:
+            systemd.call("daemon-reload")
+        step_done("daemon-reload")
+        active = systemd.active()
+        wanted = [TARGET, *map(socket_unit, self.vms)]
+        systemd.start([unit for unit in wanted if unit not in active])
+        step_done("start")
+
+
+def perform(module: AnsibleModule) -> Run:
+    """Find out what differs and, unless in check mode, mend it."""
+    with nullcontext() if module.check_mode else locked():
+        run = Run(module.params, Systemd(module.run_command))
+        if run.refusal:
+            module.fail_json(msg=run.refusal)
+        if run.changed and not module.check_mode:
+            try:
+                run.apply()
+            except (OSError, SystemdError) as error:
+                vms = [*run.difference.restarted, *run.difference.added]
+                words = f"\nuntil the next run these may be down: {', '.join(vms)}" if vms else ""
+                raise SystemdError(f"{error}{words}") from error
+    return run
 
 
 def main() -> None:
@@ -213,26 +227,25 @@ def main() -> None:
         argument_spec={
             "consoles": {"type": "list", "elements": "dict", "required": True},
             "tls": {"type": "bool", "default": False},
+            "prune": {"type": "bool", "default": True},
+            "prune_limit": {"type": "int", "default": 20},
         },
         supports_check_mode=True,
     )
-    consoles: list[dict[str, Any]] = module.params["consoles"]
-    vms = [console["vm"] for console in consoles]
-    present = read_present()
-    difference = compare(present, host_entries(consoles, tls=module.params["tls"]))
-    if module.check_mode:
-        active = Systemd(module).active()
-        inactive = [vm for vm in vms if socket_unit(vm) not in active]
-    else:
-        inactive = apply(module, difference, vms)
-    changed_by_us = set(difference.added + difference.restarted)
+    try:
+        run = perform(module)
+    except (OSError, SystemdError) as error:
+        module.fail_json(msg=str(error))
+        return
+    difference = run.difference
+    touched = {*difference.added, *difference.restarted}
     module.exit_json(
-        changed=bool(difference or inactive),
+        changed=run.changed,
         added=difference.added,
         removed=difference.removed,
         restarted=difference.restarted,
-        started=[vm for vm in inactive if vm not in changed_by_us],
-        diff=diffs(present, difference),
+        started=[vm for vm in run.inactive if vm not in touched],
+        diff=diffs(run.present, difference),
     )
 
 

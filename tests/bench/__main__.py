@@ -20,7 +20,7 @@ from tests.bench import measures, report, rivals
 from tests.bench.client import BenchError
 from tests.bench.host import Host, demo_hosts
 from tests.harness import demo
-from tests.harness.project import CACHE
+from tests.harness.project import CACHE, ROOT
 
 RESULT = CACHE / "bench.json"
 
@@ -49,7 +49,9 @@ def compare(host: Host) -> list[report.Measure]:
 
 def bench() -> int:
     """Compare on every host, and report. Return the exit status."""
+    start = time.monotonic()
     found, versions = [], {}
+    RESULT.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="novnc-bench-") as directory:
         for host in demo_hosts(Path(directory)):
             try:
@@ -61,6 +63,7 @@ def bench() -> int:
             finally:
                 host.disconnect()
     report.write(found, versions, RESULT)
+    say(f"written to {RESULT.relative_to(ROOT)}, after {time.monotonic() - start:.0f} s")
     for name, text in versions.items():
         print(f"{name}: {text}")
     print(report.table(found))
@@ -75,18 +78,15 @@ def interrupted(number: int, _frame: object) -> NoReturn:
 def main() -> int:
     """Run the bench on the demo, which is left as it was found: running or not."""
     signal.signal(signal.SIGTERM, interrupted)
-    start = time.monotonic()
     was_running = demo.is_running()
     try:
         if not was_running:
             with contextlib.redirect_stdout(sys.stderr):
                 demo.up()
-        status = bench()
+        return bench()
     finally:
         if not was_running:
             demo.down()
-    say(f"{RESULT.relative_to(CACHE.parent)}, after {time.monotonic() - start:.0f} s")
-    return status
 
 
 if __name__ == "__main__":

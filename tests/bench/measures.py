@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 
 from tests.bench import rivals
 from tests.bench.client import BenchError, echoes, open_session, visit
@@ -123,7 +124,7 @@ def _started(host: Host, *proxies: Proxy) -> None:
     """Have proxies running and answering, as after their first visitor."""
     host.shell(f"systemctl start {' '.join(proxy.unit for proxy in proxies)}")
     for proxy in proxies:
-        _until(lambda proxy=proxy: _listens(host, proxy), f"{proxy.unit} to listen")  # type: ignore[misc]
+        _until(partial(_listens, host, proxy), f"{proxy.unit} to listen")
 
 
 def _listens(host: Host, proxy: Proxy) -> bool:

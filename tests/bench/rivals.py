@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from tests.bench.client import BenchError
 from tests.bench.host import Host
 
 IDLE = 5
@@ -62,12 +63,14 @@ def _console_files(host: Host, proxy: Proxy, target: str) -> dict[str, str]:
     """Return what makes an instance of our console, as a drop-in and an environment of its own."""
     instance = proxy.unit.removesuffix(".service")
     environment = f"{_ENVIRONMENT}/{instance}.env"
+    # A user of its own is what every console gets, and takes systemd some time to make.
+    user = instance.replace("@", "-")
     return {
         f"{_UNITS}/{instance}.socket.d/bench.conf": (
             f"[Socket]\nListenStream={host.address}:{proxy.port}\n"
         ),
         f"{_UNITS}/{proxy.unit}.d/bench.conf": (
-            f"[Service]\nEnvironmentFile=\nEnvironmentFile={environment}\n"
+            f"[Service]\nUser={user}\nEnvironmentFile=\nEnvironmentFile={environment}\n"
         ),
         environment: (
             f'NOVNC_CONSOLE_TARGET="{target}"\n'
@@ -141,5 +144,8 @@ def on(host: Host) -> Iterator[None]:
         start = " ".join([*SOCKETS, TARGET])
         host.shell("\n".join([*lines, "systemctl daemon-reload", f"systemctl start {start}"]))
         yield
-    finally:
-        _remove(host)
+    except BaseException:
+        with suppress(BenchError):  # what went wrong first is what to tell
+            _remove(host)
+        raise
+    _remove(host)

@@ -100,7 +100,8 @@ def consoles() -> list[dict[str, Any]]:
         text=True,
         check=False,
     )
-    if not output.exists():
+    if done.returncode or not output.exists():
+        # Part of the list would look like all of it.
         raise SystemExit(f"{done.stdout}{done.stderr}demo: its consoles could not be read")
     found: list[dict[str, Any]] = json.loads(output.read_text())
     return found

@@ -100,7 +100,8 @@ def scenario(name: str) -> Counts:
         print("The demo is running: its hosts are used and left running.", flush=True)
         steps = [["converge"], ["idempotence"], ["verify"]]
     else:
-        steps = [["test", "--destroy=never"] if name == DEMO else ["test"]]
+        # molecule may remember hosts that are gone, so they are destroyed first in any case.
+        steps = [["destroy"], ["test", "--destroy=never"]] if name == DEMO else [["test"]]
     counts = one(all(run("molecule", *step, "--scenario-name", name) for step in steps))
     counts.add(read_junit(report))
     return counts
@@ -125,7 +126,7 @@ def run_part(part: str) -> Counts:
             return scenario(name)
         case "browser":
             return browser()
-    raise SystemExit(__doc__)
+    raise ValueError(f"'{part}' is no part of the suite:\n{__doc__}")
 
 
 def main(parts: list[str]) -> int:
@@ -136,7 +137,11 @@ def main(parts: list[str]) -> int:
     for part in parts:
         start = time.monotonic()
         print(f"\n=== {part}", flush=True)
-        counts = run_part(part)
+        try:
+            counts = run_part(part)
+        except SystemExit as error:
+            print(error, flush=True)
+            counts = Counts(failed=1)
         lines.append(f"{part} ({time.monotonic() - start:.0f} s): {counts}")
         total.add(counts)
     if demo.is_running() and not was_running:

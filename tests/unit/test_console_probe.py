@@ -91,8 +91,9 @@ def test_every_option_reaches_the_probe(monkeypatch: pytest.MonkeyPatch, run: An
     }
     options["other_names"] = ["QEMU (c)"]
     url = "wss://h/"
-    run(targets=[target("a", url, expect_name="b", strict=True, origin="http://o")], **options)
-    assert calls == [([Console(url, "b", True, "http://o")], options)]
+    keys = {"expect_name": "b", "strict": True, "origin": "http://o", "page": "http://o/"}
+    run(targets=[target("a", url, **keys)], **options)
+    assert calls == [([Console(url, "b", True, "http://o", "http://o/")], options)]
 
 
 def test_strict_reaches_the_probe(run: Any) -> None:

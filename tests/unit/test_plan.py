@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener
 from ansible_collections.novnc.fleet.plugins.module_utils.plan import (
     Console,
     Host,
@@ -154,7 +156,7 @@ def test_addresses_that_nobody_wrote_are_refused() -> None:
     assert "has no address" in fault({"web01": 5900}, settings=empty)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"])  # noqa: S104
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"])
 def test_a_console_cannot_stand_where_its_vnc_server_does(address: str) -> None:
     assert "is taken by the VNC server of web01 (127.0.0.1:5900)" in fault(
         {"web01": {"vnc": 5900, "listen_address": address}}
@@ -187,7 +189,7 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-ADDRESSES = st.sampled_from(["0.0.0.0", "::", "127.0.0.1", "::1", "192.168.0.2", "10.0.0.1"])  # noqa: S104
+ADDRESSES = st.sampled_from(["0.0.0.0", "::", "127.0.0.1", "::1", "192.168.0.2", "10.0.0.1"])
 PORTS = st.integers(5900, 5903)
 ENTRIES = PORTS | st.fixed_dictionaries(
     {"vnc": PORTS}, optional={"listen_address": ADDRESSES, "listen_port": PORTS, "title": ANY}
@@ -211,10 +213,94 @@ def test_no_two_listeners_of_a_plan_overlap(vms: Any) -> None:
     for one in plan.consoles:
         address, _, port = one.listen.rpartition(":")
         taken_by = {
-            "[::]": {"[::]", "0.0.0.0", "127.0.0.1", "[::1]", "192.168.0.2", "10.0.0.1"},  # noqa: S104
-            "0.0.0.0": {"0.0.0.0", "127.0.0.1", "192.168.0.2", "10.0.0.1"},  # noqa: S104
+            "[::]": {"[::]", "0.0.0.0", "127.0.0.1", "[::1]", "192.168.0.2", "10.0.0.1"},
+            "0.0.0.0": {"0.0.0.0", "127.0.0.1", "192.168.0.2", "10.0.0.1"},
         }.get(address, {address})
         claims = {(claimed, port) for claimed in taken_by}
         assert not claims & taken
         assert not claims & {("127.0.0.1", other.vnc.rpartition(":")[2]) for other in plan.consoles}
         taken |= claims
+
+
+def test_what_listens_already_is_named() -> None:
+    sshd = Listener(ipaddress.ip_address("::"), 22, "sshd, process 38")
+    busy = replace(HOST, listeners=(sshd,))
+    words = fault({"web01": {"vnc": 5900, "listen_port": 22}}, host=busy)
+    assert "listen_port 22 on 192.168.0.2 is taken by sshd, process 38 ([::]:22)" in words
+    v6_only = replace(HOST, listeners=(replace(sshd, v6_only=True),))
+    assert console({"vnc": 5900, "listen_port": 22}, host=v6_only).listen == "192.168.0.2:22"
+
+
+def test_the_endpoints_port_is_taken() -> None:
+    settings = Settings(endpoint="192.168.0.2:16900")
+    words = fault({"web01": {"vnc": 5900, "listen_port": 16900}}, settings=settings)
+    assert "is taken by the host's endpoint" in words
+
+
+def test_two_consoles_of_one_vnc_server_are_refused() -> None:
+    words = fault({"a": 5900, "b": {"vnc": "localhost:5900", "listen_port": 6000}})
+    assert "b: vnc 127.0.0.1:5900 is the VNC server of a too" in words
+
+
+@pytest.mark.parametrize("path", ["/tmp/x", "/home/me/x", "/root/x", "/run/user/0/x"])  # noqa: S108
+def test_sockets_that_the_sandbox_hides_are_refused(path: str) -> None:
+    assert "sandbox hides" in fault({"a": {"vnc": f"unix:{path}", "listen_port": 6000}})
+
+
+def test_a_unix_target_is_offered_a_free_port() -> None:
+    taken = {"vnc": 5900, "listen_port": 16000}
+    words = fault({"a": taken, "b": "unix:/run/vnc"})
+    assert "listen_port is missing; unix:/run/vnc has none to go by, and 16001 is free" in words
+
+
+def test_the_mend_of_a_written_address_is_to_leave_it_out() -> None:
+    words = fault({"a": {"vnc": 5900, "listen_address": "127.0.0.1"}})
+    assert words.endswith(
+        "leave listen_address out to use 192.168.0.2, or write another listen_port"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (Settings(allowed_origins=("https://A.example",)), "is not what a browser sends"),
+        (Settings(allowed_origins=("https://a.example/",)), "is not what a browser sends"),
+        (Settings(allowed_origins=("*",)), "is not what a browser sends"),
+        (Settings(memory_max="lots"), "novnc_console_memory_max 'lots' is no size"),
+    ],
+)
+def test_knobs_are_checked(settings: Settings, words: str) -> None:
+    assert words in fault({"a": 5900}, settings=settings)
+
+
+def test_groups_that_are_missing_are_named() -> None:
+    host = replace(HOST, missing_groups=("qemu-vnc",))
+    assert "the host has no group 'qemu-vnc'" in fault({"a": 5900}, host=host)
+
+
+def test_origins_are_written_as_browsers_do() -> None:
+    host = replace(HOST, name="KVM1", names=("FD00:0::2",))
+    assert console(5900, host=host).origins[1:] == ("http://[fd00::2]:5900", "http://kvm1:5900")
+
+
+def test_a_wildcard_is_reached_by_the_hosts_own_address() -> None:
+    found = console({"vnc": "unix:/run/x", "listen_address": "0.0.0.0", "listen_port": 6000})
+    assert found.listen == "0.0.0.0:6000"
+    assert found.websocket == "ws://192.168.0.2:6000/websockify"
+    assert "http://10.0.0.1:6000" in found.origins
+
+
+@pytest.mark.parametrize(
+    ("entry", "host", "words"),
+    [
+        ({"vnc": 5900, "listen_address": "10.9.9.9"}, HOST, "10.9.9.9 is not on the host now"),
+        ({"vnc": 5900, "listen_port": 40000}, HOST, "the kernel hands out by itself (32768-60999)"),
+        ({"vnc": 5900, "listen_port": 443}, HOST, "is a privileged one"),
+        ({"vnc": 5900, "listen_port": 5950}, replace(HOST, libvirt=True), "libvirt hands out"),
+    ],
+)
+def test_what_is_odd_is_told_and_done(entry: object, host: Host, words: str) -> None:
+    plan = make_plan({"a": entry}, host, Settings())
+    assert (plan.faults, len(plan.consoles)) == ([], 1)
+    assert len(plan.notes) == 1
+    assert words in plan.notes[0]

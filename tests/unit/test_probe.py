@@ -460,9 +460,25 @@ def test_many_are_probed_with_all_options(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("ansible_collections.novnc.fleet.plugins.module_utils.probe.probe", record)
     common: dict[str, Any] = {"frame": True, "ca": "/ca.pem", "verify": False, "timeout": 3.0}
-    probe_all([Console("h:1", "a", True, "http://o"), Console("h:2", "b")], **common, workers=1)
-    one = {"target": "h:1", "expect_name": "a", "expect_is_strict": True, "origin": "http://o"}
-    two = {"target": "h:2", "expect_name": "b", "expect_is_strict": False, "origin": None}
+    probe_all(
+        [Console("h:1", "a", True, "http://o"), Console("h:2", "b", page="http://p/")],
+        **common,
+        workers=1,
+    )
+    one = {
+        "target": "h:1",
+        "expect_name": "a",
+        "expect_is_strict": True,
+        "origin": "http://o",
+        "page": None,
+    }
+    two = {
+        "target": "h:2",
+        "expect_name": "b",
+        "expect_is_strict": False,
+        "origin": None,
+        "page": "http://p/",
+    }
     names = {"other_names": {"a", "b"}}
     assert calls == [{**one, **names, **common}, {**two, **names, **common}]
 
@@ -488,3 +504,34 @@ def test_open_console_gives_a_stream_for_a_client() -> None:
         with pytest.raises(HopError, match="404 Not Found") as caught:
             open_console(f"ws://{address}/", timeout=5)
         assert caught.value.http_status == 404
+
+
+@pytest.mark.parametrize(
+    ("answer", "hop_name", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", None, ""),
+        (
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            "page",
+            "answers 404 instead of 200",
+        ),
+        (b"nonsense\r\n\r\n", "page", "answers with no HTTP"),
+        (b"", "page", "no HTTP"),
+    ],
+)
+def test_the_page_in_front_is_loaded_too(answer: bytes, hop_name: str | None, words: str) -> None:
+    def page(connection: socket.socket) -> None:
+        assert read_request(connection).startswith(b"GET /vnc.html HTTP/1.1\r\n")
+        connection.sendall(answer)
+
+    with serve(says(greeting())) as console, serve(page) as address:
+        result = probe(console, page=f"http://{address}/vnc.html")
+    assert result.hop == hop_name, result
+    assert words in (result.error or "")
+    assert result.ok is (hop_name is None)
+
+
+def test_a_page_that_is_none_is_refused() -> None:
+    with serve(says(greeting())) as console:
+        result = probe(console, page="ftp://h/")
+    assert result.hop == "resolve"

@@ -15,7 +15,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.verdict import (
 CONSOLE = {
     "host": "kvm1",
     "vm": "web01",
-    "url": "http://h/",
+    "url": "http://h/vnc.html#autoconnect=true",
+    "origins": ["http://h"],
     "vnc": "127.0.0.1:5900",
     "websocket": "ws://h/",
     "expect_name": "QEMU (web01)",
@@ -55,6 +56,7 @@ def test_servers_are_asked_whatever_they_are_called() -> None:
 
 def test_only_running_vms_are_visited_and_held_to_their_name() -> None:
     wanted = {"name": "web01", "url": "ws://h/", "expect_name": "QEMU (web01)", "strict": False}
+    wanted |= {"origin": "http://h", "page": "http://h/vnc.html"}
     assert probe_targets([CONSOLE], "websocket", [result()]) == [wanted]
     assert probe_targets([CONSOLE], "websocket", [OFF]) == []
 
@@ -66,8 +68,8 @@ def test_states_are_added() -> None:
 def test_the_table_lines_up_and_tells_errors() -> None:
     entries = verdicts([CONSOLE, {**CONSOLE, "vm": "b"}], [result(), result(name="b")], [result()])
     assert table(entries) == [
-        "kvm1  web01  running  http://h/",
-        "kvm1  b      fault    http://h/",
+        "kvm1  web01  running  http://h/vnc.html#autoconnect=true",
+        "kvm1  b      fault    http://h/vnc.html#autoconnect=true",
         "    its VNC server: was not asked",
     ]
     assert table([]) == []

@@ -5,8 +5,9 @@
 The proxying is websockify's own; this file only closes what its command line
 leaves open (0.10 to 0.13 behave alike through it):
 
-* numpy is kept from being imported: it doubles the first visitor's wait and
-  helps nothing but client-to-server bulk data;
+* the first visitor waits for as little as possible: numpy, which doubles the
+  wait and helps nothing but client-to-server bulk data, is kept from being
+  imported, and what a console seldom or never uses is imported when it is used;
 * children are forked on every Python (3.14 would make a fork server, which is
   30 times slower and loses the log);
 * a missing certificate turns visitors away instead of serving them plain text;
@@ -14,8 +15,9 @@ leaves open (0.10 to 0.13 behave alike through it):
   client that sends no Origin at all (no browser) is served;
 * no directory is listed, and browsers ask again before they reuse a file, so
   that no page mixes two versions of noVNC;
-* a silent client is let go: before its request after ``REQUEST_TIMEOUT``, and
-  with data unacknowledged, where TCP keepalive is off, after ``STALL_TIMEOUT``.
+* a silent or dripping client is let go: before its request is there after
+  ``REQUEST_TIMEOUT``, and with data unacknowledged, where TCP keepalive is off,
+  after ``STALL_TIMEOUT``.
 
 Everything comes from the environment, so that no address or path stands in
 the process list: ``NOVNC_CONSOLE_TARGET`` (``host:port``, ``[v6]:port`` or
@@ -25,29 +27,77 @@ the process list: ``NOVNC_CONSOLE_TARGET`` (``host:port``, ``[v6]:port`` or
 (seconds). The listening socket is standard input.
 """
 
-import os
-import sys
+import gc
+
+# Nothing that the start allocates is garbage; see main().
+gc.disable()
+
+import os  # noqa: E402
+import sys  # noqa: E402
+import types  # noqa: E402
+import warnings  # noqa: E402
 
 # -I -S keep start-up short and the environment out of the import path; the one
 # directory that is needed is named by the unit.
 sys.path.append(os.environ["NOVNC_CONSOLE_LIBRARY"])
-sys.modules["numpy"] = None  # type: ignore[assignment]
-
-import warnings  # noqa: E402
-
 warnings.simplefilter("ignore")
 
+NEVER = ("bz2", "lzma", "numpy")
+"""Optional parts of what websockify imports; a console uses none of them."""
+
+SELDOM = ("html", "ipaddress", "mimetypes", "multiprocessing.reduction", "optparse", "shutil")
+SELDOM += ("subprocess", "textwrap", "tokenize")
+"""Parts of what websockify imports that a console uses for a page, or never."""
+
+
+class WhenUsed(types.ModuleType):
+    """A module that is imported when something of it is asked for.
+
+    Spares the first visitor 10 ms of 50; importlib's LazyLoader, which is the
+    same for any loader, would cost as much as it saves.
+    """
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        del sys.modules[self.__name__]
+        __import__(self.__name__)
+        self.__dict__.update(sys.modules[self.__name__].__dict__)
+        return getattr(self, name)
+
+
+sys.modules.update(dict.fromkeys(NEVER))
+sys.modules.update((name, WhenUsed(name)) for name in SELDOM)
+
 import contextlib  # noqa: E402
+
+# Here, once, and not in each visitor's process: resolving any host wants it.
+import encodings.idna  # noqa: E402, F401
 import logging  # noqa: E402
 import multiprocessing  # noqa: E402
+import signal  # noqa: E402
 import socket  # noqa: E402
 import ssl  # noqa: E402
 
-from websockify.auth_plugins import InvalidOriginError  # noqa: E402
-from websockify.websocketproxy import ProxyRequestHandler, WebSocketProxy  # noqa: E402
+try:
+    from websockify.auth_plugins import InvalidOriginError
+    from websockify.websocketproxy import ProxyRequestHandler, WebSocketProxy
+except ImportError as error:
+    # Told by main(), once the visitor has been turned away.
+    missing, InvalidOriginError, ProxyRequestHandler, WebSocketProxy = (
+        error,
+        Exception,
+        object,
+        object,
+    )
+else:
+    missing = None
 
 REQUEST_TIMEOUT = 15
-"""Seconds that a client may take for its TLS handshake and for each request."""
+"""Seconds in which a client must have sent its request, TLS handshake included."""
+
+RESPONSE_TIMEOUT = 60
+"""Seconds in which it must have taken a file."""
 
 STALL_TIMEOUT = 30
 """Seconds after which a connection with unacknowledged data is dead."""
@@ -69,12 +119,20 @@ class AllowedOrigins:
 class ConsoleHandler(ProxyRequestHandler):
     """One connection: noVNC's files, or the way to the VM."""
 
-    timeout = REQUEST_TIMEOUT
+    def handle_one_request(self):
+        """Give each request of a connection its time."""
+        signal.alarm(REQUEST_TIMEOUT)
+        super().handle_one_request()
 
-    def handle_upgrade(self):
-        """Pass the connection on to websockify, which wants a socket without a timeout."""
-        self.connection.settimeout(None)
-        super().handle_upgrade()
+    def send_head(self):
+        """Give each file its time."""
+        signal.alarm(RESPONSE_TIMEOUT)
+        return super().send_head()
+
+    def handle_websocket(self):
+        """Let a session take as long as it takes."""
+        signal.alarm(0)
+        super().handle_websocket()
 
     def auth_connection(self):
         """Close after a refusal: websockify's answer has no length, so the client would wait."""
@@ -86,8 +144,11 @@ class ConsoleHandler(ProxyRequestHandler):
         self.send_error(404)
 
     def end_headers(self):
-        """Make browsers revalidate; it costs a 304 and spares mixed versions."""
+        """Make browsers revalidate (a 304 spares mixed versions); keep out of foreign frames."""
         self.send_header("Cache-Control", "no-cache")
+        # A page in a frame has the console's own origin, and a click on it may be stolen.
+        ancestors = " ".join(["'self'", *sorted(self.server.auth_plugin.origins)])
+        self.send_header("Content-Security-Policy", f"frame-ancestors {ancestors}")
         super().end_headers()
 
 
@@ -95,8 +156,11 @@ class ConsoleProxy(WebSocketProxy):
     """websockify on the socket that systemd holds."""
 
     def do_handshake(self, sock, address):
-        """Bound what a client may leave hanging, then go on as websockify does."""
-        sock.settimeout(REQUEST_TIMEOUT)
+        """Bound what a client may leave hanging, then go on as websockify does.
+
+        Each visitor has a process of its own, which the alarm ends.
+        """
+        signal.alarm(REQUEST_TIMEOUT)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_TIMEOUT * 1000)
         return super().do_handshake(sock, address)
@@ -130,6 +194,8 @@ def tls_options(environ):
 
 def make_proxy(environ):
     """Return the proxy that the environment describes; raise if it cannot work."""
+    if missing:
+        raise missing
     return ConsoleProxy(
         RequestHandlerClass=ConsoleHandler,
         listen_fd=sys.stdin.fileno(),
@@ -162,6 +228,9 @@ def main(environ):
     except Exception as error:
         turn_away(socket.socket(fileno=os.dup(sys.stdin.fileno())))
         sys.exit(f"this console cannot work: {type(error).__name__}: {error}")
+    # Visitors' processes are forks of this one: what is frozen stays shared memory.
+    gc.freeze()
+    gc.enable()
     proxy.start_server()
 
 
