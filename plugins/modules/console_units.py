@@ -74,6 +74,11 @@ started:
   type: list
   elements: str
   returned: always
+stopped:
+  description: Units of consoles that ran on although their files were gone.
+  type: list
+  elements: str
+  returned: always
 """
 
 import fcntl
@@ -168,7 +173,7 @@ class Run:
         self.refusal = prune_refusal(self.present, self.difference, params["prune_limit"])
         active = systemd.active()
         # Consoles that run although their files are gone; whoever removed those by hand.
-        self.stray = active - units_of(self.vms) if params["prune"] else set()
+        self.stray = active - units_of(self.vms) - {TARGET} if params["prune"] else set()
         self.stray &= systemd.ours()
         self.inactive = [vm for vm in self.vms if socket_unit(vm) not in active]
         self.stale = systemd.is_stale()
@@ -245,6 +250,7 @@ def main() -> None:
         removed=difference.removed,
         restarted=difference.restarted,
         started=[vm for vm in run.inactive if vm not in touched],
+        stopped=sorted(run.stray),
         diff=diffs(run.present, difference),
     )
 

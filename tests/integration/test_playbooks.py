@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -52,6 +55,19 @@ def test_check_and_diff_write_nothing() -> None:
     assert fingerprints() == before
 
 
+def test_a_host_that_is_down_stops_no_other() -> None:
+    down = '{"ansible_host": "198.18.90.99", "ansible_ssh_common_args": "-o ConnectTimeout=2"}'
+    with TemporaryDirectory() as directory:
+        Path(directory, "down.yml").write_text(
+            f"novnc_hypervisors: {{hosts: {{kvm9: {down}}}}}\n", encoding="utf-8"
+        )
+        run = run_playbook(SITE, "-i", directory)
+    assert run.status == 4, run.output
+    assert "kvm9" in run.output
+    for console in ALL:
+        assert line_of(console.vm, run.output)[2] == "running"
+
+
 def test_bad_input_changes_nothing() -> None:
     before = fingerprints()
     run = run_playbook(SITE, "-e", '{"novnc_vms": {"web01": 5900, "../../x": 5901, "b": "5901.5"}}')
@@ -60,6 +76,15 @@ def test_bad_input_changes_nothing() -> None:
     for host in hosts():
         assert f"{host}: ../../x: no name for a console" in run.output
         assert f"{host}: b: vnc '5901.5' is neither" in run.output
+    assert fingerprints() == before
+
+
+def test_a_knob_of_the_wrong_kind_on_one_host_changes_none() -> None:
+    before = fingerprints()
+    wrong = "{{ 'abc' if inventory_hostname == 'kvm1' else 60 }}"
+    run = run_playbook(SITE, "-e", json.dumps({"novnc_console_idle_timeout": wrong}))
+    assert run.status == 2
+    assert "kvm1: it could not be planned; see above" in run.output
     assert fingerprints() == before
 
 
@@ -215,8 +240,14 @@ def test_a_console_that_is_no_longer_listed_is_removed(by_name: Callable[[str], 
 
 def test_consoles_are_there_after_a_reboot(by_name: Callable[[str], Console]) -> None:
     console = by_name("mail01")
-    subprocess.run(["docker", "restart", f"novnc-fleet-{console.host}"], check=True, timeout=60)
-    console.on.check_output("timeout 60 systemctl is-system-running --wait")
+    container = f"novnc-fleet-{console.host}"
+    subprocess.run(["docker", "restart", container], check=True, timeout=60)
+    running = ["docker", "exec", container, "systemctl", "is-system-running", "--wait"]
+    # At first there is nobody to ask.
+    deadline = time.monotonic() + 60
+    while subprocess.run(running, capture_output=True, timeout=60, check=False).returncode:
+        assert time.monotonic() < deadline, "the host does not come up again"
+        time.sleep(0.2)
     with console.session() as client:
         assert client.info.name == "QEMU (mail01)"
 
