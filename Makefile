@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 SCENARIOS := $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help demo demo-down consoles test quick lint unit scenario browser images bench lock
+.PHONY: help demo demo-down consoles test quick lint unit scenario browser images bench docs lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,6 +51,10 @@ images: ## Build the test hosts' images
 bench: ## Compare with plain websockify, as ratios from one run; writes .cache/bench.json
 	@scripts/setup venv docker images
 	@$(BIN)/python -m tests.bench
+
+docs: ## Make the roles' READMEs and the table of VM keys anew
+	@scripts/setup venv
+	@$(BIN)/python -m tests.harness.docs
 
 lock: ## Renew requirements-dev.txt from requirements-dev.in
 	@scripts/setup venv
