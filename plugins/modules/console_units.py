@@ -18,10 +18,16 @@ description:
     others, and those who look at them, are left alone.
 options:
   consoles:
-    description: The host's plan, as P(novnc.fleet.consoles#filter) returns it.
+    description:
+      - The host's plan, as P(novnc.fleet.consoles#filter) returns it.
+      - Required unless O(state=absent).
     type: list
     elements: dict
-    required: true
+  state:
+    description: V(absent) removes every console and everything else that this module has made.
+    type: str
+    choices: [present, absent]
+    default: present
   tls:
     description: Whether the consoles speak TLS.
     type: bool
@@ -162,19 +168,22 @@ class Run:
 
     def __init__(self, params: dict[str, Any], systemd: Systemd) -> None:
         self.systemd = systemd
-        consoles: list[dict[str, Any]] = params["consoles"]
+        absent = params["state"] == "absent"
+        consoles: list[dict[str, Any]] = [] if absent else params["consoles"]
         self.vms = [console["vm"] for console in consoles]
+        self.wanted_units = [] if absent else [TARGET, *map(socket_unit, self.vms)]
         self.present = read_present()
-        wanted = host_entries(consoles, tls=params["tls"])
-        if not params["prune"]:
+        wanted = {} if absent else host_entries(consoles, tls=params["tls"])
+        if not params["prune"] and not absent:
             kept = {path: entry for path, entry in self.present.items() if owner(path)}
             wanted = {**kept, **wanted}
         self.difference = compare(self.present, wanted)
-        self.refusal = prune_refusal(self.present, self.difference, params["prune_limit"])
+        limit = 100 if absent else params["prune_limit"]
+        self.refusal = prune_refusal(self.present, self.difference, limit)
         active = systemd.active()
         # Consoles that run although their files are gone; whoever removed those by hand.
-        self.stray = active - units_of(self.vms) - {TARGET} if params["prune"] else set()
-        self.stray &= systemd.ours()
+        self.stray = active - units_of(self.vms) - set(self.wanted_units)
+        self.stray &= systemd.ours() if params["prune"] or absent else set()
         self.inactive = [vm for vm in self.vms if socket_unit(vm) not in active]
         self.stale = systemd.is_stale()
 
@@ -205,8 +214,7 @@ class Run:
             systemd.call("daemon-reload")
         step_done("daemon-reload")
         active = systemd.active()
-        wanted = [TARGET, *map(socket_unit, self.vms)]
-        systemd.start([unit for unit in wanted if unit not in active])
+        systemd.start([unit for unit in self.wanted_units if unit not in active])
         step_done("start")
 
 
@@ -230,11 +238,13 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "consoles": {"type": "list", "elements": "dict", "required": True},
+            "consoles": {"type": "list", "elements": "dict"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "tls": {"type": "bool", "default": False},
             "prune": {"type": "bool", "default": True},
             "prune_limit": {"type": "int", "default": 20},
         },
+        required_if=[("state", "present", ["consoles"])],
         supports_check_mode=True,
     )
     try:

@@ -25,7 +25,9 @@ from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStre
 
 from tests.harness.project import BIN, CACHE, ENV, ROOT
 
-INVENTORY = os.environ.get("MOLECULE_INVENTORY_FILE", str(ROOT / "inventory" / "demo"))
+# molecule names one of the files of its inventory, which lies beside the scenario's.
+_molecule = os.environ.get("MOLECULE_INVENTORY_FILE")
+INVENTORY = str(Path(_molecule).parent if _molecule else ROOT / "inventory" / "demo")
 CA = CACHE / "demo" / "pki" / "ca.crt"
 
 
