@@ -18,7 +18,7 @@ class Measure:
         name: What was measured.
         unit: Of ``ours`` and ``stock``.
         ours: Median of our side.
-        stock: Median of the stock websockify.
+        stock: Median of what it is compared with: the stock websockify, unless ``name`` says.
         n: Number of samples of each side.
         goal: The largest ratio that is good enough.
     """
@@ -57,7 +57,7 @@ def compared(
 
 def table(measures: Sequence[Measure]) -> str:
     """Return the measures as aligned text, with a last line that sums up the goals."""
-    rows = [["host", "measure", "ours", "stock", "", "ratio", "goal", "n", ""]]
+    rows = [["host", "measure", "ours", "other", "", "ratio", "goal", "n", ""]]
     for m in measures:
         verdict = "met" if m.met else "MISSED"
         numbers = [f"{value:.4g}" for value in (m.ours, m.stock)]

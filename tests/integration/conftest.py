@@ -1,132 +1,13 @@
-"""What the integration tests stand on: the scenario's hosts and their consoles."""
+"""What the integration tests stand on: the scenario's consoles, each in turn or by name."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import guest_image
 import pytest
-import testinfra
-from ansible_collections.novnc.fleet.plugins.module_utils.console import (
-    connect_console,
-    enter_console,
-    parse_console,
-)
-from ansible_collections.novnc.fleet.plugins.module_utils.hops import Deadline
-from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
-from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStream
 
-from tests.harness.project import BIN, CACHE, ENV, ROOT
-
-# molecule names one of the files of its inventory, which lies beside the scenario's.
-_molecule = os.environ.get("MOLECULE_INVENTORY_FILE")
-INVENTORY = str(Path(_molecule).parent if _molecule else ROOT / "inventory" / "demo")
-CA = CACHE / "demo" / "pki" / "ca.crt"
-
-
-@dataclass(frozen=True)
-class Session:
-    """An open console: the RFB client, the stream below it, and the visitor's TCP port."""
-
-    client: RfbClient
-    stream: ByteStream
-    port: int
-
-
-@dataclass(frozen=True)
-class Console:
-    """One console of the scenario, and the host that it is on (a testinfra host)."""
-
-    on: Any
-    host: str
-    vm: str
-    vnc: str
-    listen: str
-    url: str
-    websocket: str
-
-    @property
-    def service(self) -> str:
-        """The unit of its process."""
-        return f"novnc-console@{self.vm}.service"
-
-    @property
-    def tls(self) -> bool:
-        """Whether it speaks https and wss only."""
-        return self.websocket.startswith("wss:")
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where it listens."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
-
-    def main_pid(self) -> int:
-        """Return the process id of its websockify; 0 if none runs."""
-        return int(self.on.check_output(f"systemctl show -P MainPID {self.service}"))
-
-    @contextmanager
-    def opened(self, *, timeout: float, origin: str | None = None) -> Iterator[Session]:
-        """Open it as a visitor does, past the handshake; ``timeout`` seconds for all of it."""
-        target = parse_console(self.websocket)
-        ca = str(CA) if self.tls else None
-        with connect_console(target, Deadline(timeout)) as transport:
-            port = transport.sock.getsockname()[1]
-            with enter_console(transport, target, origin=origin, ca=ca) as stream:
-                client = RfbClient(stream)
-                client.handshake()
-                yield Session(client, stream, port)
-
-    @contextmanager
-    def session(self, *, timeout: float = 30.0, origin: str | None = None) -> Iterator[RfbClient]:
-        """Open it and yield the RFB client alone."""
-        with self.opened(timeout=timeout, origin=origin) as session:
-            yield session.client
-
-
-def background(client: RfbClient) -> tuple[int, int, int]:
-    """Return the colour of the guest's background, by which a VM is told from another."""
-    return client.framebuffer().pixel(0, 0)
-
-
-def hosts() -> dict[str, Any]:
-    """Return the scenario's hypervisors by name."""
-    listing = subprocess.run(
-        [BIN / "ansible-inventory", "-i", INVENTORY, "--list"],
-        env=ENV,
-        capture_output=True,
-        check=True,
-    )
-    inventory = json.loads(listing.stdout)
-    variables = inventory["_meta"]["hostvars"]
-    # testinfra's own reading of an inventory does not know Jinja.
-    return {
-        name: testinfra.get_host(
-            f"ssh://root@{variables[name]['ansible_host']}",
-            ssh_identity_file=str(CACHE / "ssh" / "id_ed25519"),
-            ssh_extra_args=variables[name]["ansible_ssh_common_args"],
-            controlpersist=60,
-        )
-        for name in inventory["novnc_hypervisors"]["hosts"]
-    }
-
-
-def consoles() -> list[Console]:
-    """Return the consoles that the hosts say they have."""
-    found = []
-    for host in hosts().values():
-        for entry in json.loads(host.file("/etc/novnc-fleet/consoles.json").content_string):
-            keys = ("host", "vm", "vnc", "listen", "url", "websocket")
-            found.append(Console(on=host, **{key: entry[key] for key in keys}))
-    return found
-
+from tests.harness.fleet import Console, consoles
 
 ALL = consoles()
 
@@ -147,34 +28,3 @@ def by_name() -> Callable[[str], Console]:
 def colour() -> Callable[[str], tuple[int, int, int]]:
     """Return the function that tells the background of a VM's screen."""
     return guest_image.colour
-
-
-@dataclass(frozen=True)
-class Playbook:
-    """What a run of ansible-playbook came to."""
-
-    status: int
-    output: str
-
-    @property
-    def changed(self) -> int:
-        """Number of changed tasks, over all hosts."""
-        recap = self.output.rpartition("PLAY RECAP")[2]
-        words = [word.partition("=") for word in recap.split()]
-        return sum(int(value) for key, _, value in words if key == "changed")
-
-
-def run_playbook(playbook: str | Path, *options: str, cwd: Path = ROOT, **env: str) -> Playbook:
-    """Run a playbook on the scenario's hosts."""
-    done = subprocess.run(
-        [str(BIN / "ansible-playbook"), "-i", INVENTORY, str(playbook), *options],
-        cwd=cwd,
-        env={**ENV, **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return Playbook(done.returncode, done.stdout)

@@ -16,7 +16,7 @@ import websockets.exceptions
 import websockets.sync.client
 from ansible_collections.novnc.fleet.plugins.module_utils.websocket import UpgradeError
 
-from tests.integration.conftest import CA, Console, background
+from tests.harness.fleet import CA, Console, background
 
 
 def tls_context(console: Console) -> ssl.SSLContext | None:

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.harness.fleet import Console, background, hosts, run_playbook
 from tests.harness.project import BIN, CACHE, ENV, ROOT
-from tests.integration.conftest import ALL, Console, background, hosts, run_playbook
+from tests.integration.conftest import ALL
 
 SITE, CHECK = ROOT / "playbooks" / "site.yml", ROOT / "playbooks" / "check.yml"
 

@@ -12,7 +12,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.rfb_messages import (
     framebuffer_update_request,
 )
 
-from tests.integration.conftest import ALL, Console
+from tests.harness.fleet import Console
+from tests.integration.conftest import ALL
 
 IDLE_TIMEOUT = 60
 """Seconds, the role's default (novnc_console_idle_timeout)."""

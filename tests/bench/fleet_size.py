@@ -1,0 +1,76 @@
+"""How long a run of ``consoles.yml`` takes for 1, 50 and 200 VMs, beside a loop over VMs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from tests.bench.client import BenchError
+from tests.bench.host import Host
+from tests.bench.report import Measure
+from tests.harness.demo import INVENTORY
+from tests.harness.project import BIN, ENV, ROOT
+
+OURS = ROOT / "playbooks" / "consoles.yml"
+LOOP = ROOT / "tests" / "bench" / "loop.yml"
+SIZES = (1, 50, 200)
+
+TIDY = """
+cd /etc/systemd/system
+systemctl disable -q --now $(ls | grep '^bench-loop-.*[.]socket$') 2>/dev/null || true
+rm -f bench-loop-*; systemctl daemon-reload
+"""
+
+
+def run(playbook: Path, vms: dict[str, int] | None) -> float:
+    """Return the seconds that a playbook takes for a list of VMs; None is the demo's own."""
+    options = ["-e", "novnc_console_prune_limit=100", "--limit", "kvm1"]
+    options += ["-e", json.dumps({"novnc_vms": vms})] if vms else []
+    start = time.perf_counter()
+    done = subprocess.run(
+        [BIN / "ansible-playbook", "-i", INVENTORY, playbook, *options],
+        cwd=ROOT,
+        env=ENV,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchError(f"{playbook.name} failed: {done.stdout[-2000:]}")
+    return time.perf_counter() - start
+
+
+def measure(host: Host) -> list[Measure]:
+    """Take the times on one host; its consoles are the demo's again afterwards."""
+    took: dict[tuple[Path, int, str], float] = {}
+    try:
+        for size in SIZES:
+            vms = {f"vm{number}": 7000 + number for number in range(size)}
+            for playbook in (OURS, LOOP):
+                took[playbook, size, "first"] = run(playbook, vms)
+                took[playbook, size, "unchanged"] = run(playbook, vms)
+    finally:
+        host.shell(TIDY, timeout=300)
+        run(OURS, None)
+    found = [
+        Measure(
+            host.name,
+            f"{size} VMs, {when}: consoles.yml to a loop",
+            "s",
+            took[OURS, size, when],
+            took[LOOP, size, when],
+            n=1,
+            goal=0.05 if (size, when) == (200, "unchanged") else 1,
+        )
+        for size in SIZES
+        for when in ("first", "unchanged")
+        # Nobody needs a list for a single VM.
+        if size > 1
+    ]
+    one, many = took[OURS, 1, "unchanged"], took[OURS, 200, "unchanged"]
+    found.append(Measure(host.name, "200 VMs to 1, unchanged", "s", many, one, n=1, goal=2))
+    return found

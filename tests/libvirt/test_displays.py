@@ -1,0 +1,110 @@
+"""A console never keeps a VM down: libvirt hands out the displays that it would without us."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.novnc.fleet.plugins.module_utils.console import open_console
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
+
+from tests.harness.fleet import consoles, hosts
+
+ADDRESS = "198.18.90.22"
+DOMAINS = ("red", "green", "blue")
+RESTARTS = 20
+
+DOMAIN = """\
+<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>16</memory>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='/var/lib/libvirt/images/{name}.img'/>
+      <target dev='hda' bus='ide'/>
+    </disk>
+    <graphics type='vnc' {graphics}/>
+    <video><model type='vga'/></video>
+  </devices>
+</domain>
+"""
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Any]:
+    """Return the host, with domains defined, and none running."""
+    found = hosts()["kvm4"]
+    auto = "port='-1' autoport='yes' listen='127.0.0.1'"
+    for name in DOMAINS:
+        define(found, name, auto)
+    define(found, "fixed", "port='5900' autoport='no' listen='0.0.0.0'")
+    yield found
+    for name in (*DOMAINS, "fixed"):
+        found.run(f"virsh destroy {name}; virsh undefine {name}")
+
+
+def define(host: Any, name: str, graphics: str) -> None:
+    """Define a domain that runs the test guest."""
+    image = f"/var/lib/libvirt/images/{name}.img"
+    host.check_output(f"python3 /usr/local/lib/test-host/guest_image.py {name} {image}")
+    xml = DOMAIN.format(name=name, graphics=graphics)
+    host.check_output(f'cat > /run/{name}.xml <<"END"\n{xml}END\nvirsh define /run/{name}.xml')
+
+
+def displays_over_restarts(host: Any) -> list[str]:
+    """Restart domains in random order, the same each time; return the displays after each."""
+    order = random.Random(1)  # noqa: S311 (a shuffle, no secret)
+    host.check_output("; ".join(f"virsh start {name}" for name in DOMAINS))
+    seen = []
+    for _ in range(RESTARTS):
+        chosen = order.sample(DOMAINS, order.randint(1, len(DOMAINS)))
+        commands = [f"virsh destroy {name}" for name in chosen]
+        order.shuffle(chosen)
+        commands += [f"virsh start {name}" for name in chosen]
+        host.check_output(" && ".join(commands))
+        seen.append(host.check_output("; ".join(f"virsh domdisplay {name}" for name in DOMAINS)))
+    host.check_output(" && ".join(f"virsh destroy {name}" for name in DOMAINS))
+    return seen
+
+
+def test_consoles_stand_beside_libvirts_ports() -> None:
+    listeners = {console.vm: console.listen for console in consoles()}
+    assert listeners == {
+        "red": f"{ADDRESS}:16000",
+        "green": f"{ADDRESS}:16001",
+        "blue": f"{ADDRESS}:16002",
+    }
+
+
+def test_libvirt_hands_out_the_same_displays_with_and_without_consoles(host: Any) -> None:
+    with_consoles = displays_over_restarts(host)
+    host.check_output("systemctl stop novnc-consoles.target")
+    try:
+        assert "16000" not in host.check_output("ss -Htln")
+        assert displays_over_restarts(host) == with_consoles
+    finally:
+        units = " ".join(f"novnc-console@{name}.socket" for name in DOMAINS)
+        host.check_output(f"systemctl start novnc-consoles.target {units}")
+    assert "127.0.0.1:2" in "".join(with_consoles)
+
+
+def test_a_console_shows_a_libvirt_domain(host: Any) -> None:
+    host.check_output("virsh start red")
+    try:
+        with open_console(f"ws://{ADDRESS}:16000/websockify", timeout=20) as stream:
+            assert RfbClient(stream).handshake().name == "QEMU (red)"
+    finally:
+        host.check_output("virsh destroy red")
+
+
+def test_a_vm_on_all_addresses_starts_beside_its_console(host: Any) -> None:
+    host.check_output("virsh start fixed")
+    try:
+        assert "0.0.0.0:5900" in host.check_output("ss -Htln")
+        assert f"{ADDRESS}:16000" in host.check_output("ss -Htln")
+    finally:
+        host.check_output("virsh destroy fixed")
