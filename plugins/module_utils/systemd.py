@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from ansible_collections.novnc.fleet.plugins.module_utils.listeners import parse_ss
 from ansible_collections.novnc.fleet.plugins.module_utils.units import DROP_IN, TARGET
 
 STOP_TIMEOUT = 90
@@ -61,6 +62,14 @@ class Systemd:
     def is_stale(self) -> bool:
         """Tell whether unit files have changed since systemd read them."""
         return any(unit["NeedDaemonReload"] == "yes" for unit in self._units())
+
+    def listeners(self) -> set[str]:
+        """Return where anything listens on TCP, as ``address:port``. Raises SystemdError."""
+        command = ["ss", "--no-header", "--listening", "--tcp", "--numeric"]
+        status, out, error = self._run_command(command)
+        if status != 0:
+            raise SystemdError(f"'{' '.join(command)}' failed: {error.strip()}")
+        return {str(listener) for listener in parse_ss(out)}
 
     def stop(self, units: Collection[str]) -> None:
         """Stop units and wait until their ports are closed and their viewers gone.

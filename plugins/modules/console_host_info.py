@@ -148,17 +148,31 @@ def foreign_listeners(module: AnsibleModule) -> list[Listener]:
     status, out, error = module.run_command(command)
     if status != 0:
         module.fail_json(msg=f"'{' '.join(command)}' failed: {error.strip()}; is iproute2 there?")
-    ours = set()
-    for path in glob.glob(f"{UNITS}/novnc-console@*.socket.d/{DROP_IN}"):
-        with open(path, encoding="utf-8") as file:
-            ours.update(re.findall(r"^ListenStream=(.*)$", file.read(), re.MULTILINE))
+    ours, sure = own_listeners(module)
     # systemd holds our listeners, or the console's own process, which got it from there.
+    holder = re.compile(r"systemd|\(?python3|an unknown")
     return [
         listener
         for listener in parse_ss(str(out))
-        if str(listener) not in ours
-        or not re.match(r"systemd|\(?python3|an unknown", listener.owner)
+        if not holder.match(listener.owner) or (sure and str(listener) not in ours)
     ]
+
+
+def own_listeners(module: AnsibleModule) -> tuple[set[str], bool]:
+    """Return where consoles of ours listen, and whether that is all of them.
+
+    systemd no longer tells it of a console whose files somebody has removed while it ran.
+    """
+    ours: set[str] = set()
+    for path in glob.glob(f"{UNITS}/novnc-console@*.socket.d/{DROP_IN}"):
+        with open(path, encoding="utf-8") as file:
+            ours.update(re.findall(r"^ListenStream=(.*)$", file.read(), re.MULTILINE))
+    properties = "--property=Id,ActiveState,Listen"
+    _status, out, _error = module.run_command(
+        ["systemctl", "show", "--all", properties, "novnc-console@*.socket"]
+    )
+    active = [unit for unit in str(out).split("\n\n") if "ActiveState=active" in unit]
+    return ours, all("Listen=" in unit for unit in active)
 
 
 def ephemeral_ports() -> list[int]:

@@ -71,7 +71,9 @@ removed:
   elements: str
   returned: always
 restarted:
-  description: VMs whose console was stopped and started, as its listener or settings changed.
+  description:
+    - VMs whose console was stopped and started, as its listener or settings changed, or as its
+      port was not open although systemd took it to be.
   type: list
   elements: str
   returned: always
@@ -109,6 +111,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.units import (
     OWNED_GLOBS,
     TARGET,
     TARGET_LINK,
+    UNITS,
     Difference,
     File,
     Link,
@@ -120,7 +123,9 @@ from ansible_collections.novnc.fleet.plugins.module_utils.units import (
     units_of,
 )
 
-LOCK = "/run/novnc-fleet.lock"
+LOCK = UNITS
+"""The directory itself is locked, which leaves nothing behind."""
+
 LOCK_TIMEOUT = 300
 """Seconds to wait for another run on the same host."""
 
@@ -138,7 +143,8 @@ def read_present() -> dict[str, File | Link]:
 @contextmanager
 def locked() -> Iterator[None]:
     """Hold the host's lock. Raises TimeoutError if another run holds it for too long."""
-    with open(LOCK, "w", encoding="utf-8") as lock:
+    lock = os.open(LOCK, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         deadline = time.monotonic() + LOCK_TIMEOUT
         while True:
             try:
@@ -146,10 +152,12 @@ def locked() -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    words = f"another run has held {LOCK} for {LOCK_TIMEOUT} s"
+                    words = f"another run has held the lock on {LOCK} for {LOCK_TIMEOUT} s"
                     raise TimeoutError(f"{words}; end it, or wait for it") from None
                 time.sleep(0.2)
         yield
+    finally:
+        os.close(lock)
 
 
 def step_done(step: str) -> None:
@@ -185,12 +193,19 @@ class Run:
         self.stray = active - units_of(self.vms) - set(self.wanted_units)
         self.stray &= systemd.ours() if params["prune"] or absent else set()
         self.inactive = [vm for vm in self.vms if socket_unit(vm) not in active]
+        listening = systemd.listeners()
+        # Whatever systemd says: what counts is that the port is open.
+        self.deaf = [
+            console["vm"]
+            for console in consoles
+            if socket_unit(console["vm"]) in active and console["listen"] not in listening
+        ]
         self.stale = systemd.is_stale()
 
     @property
     def changed(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.difference or self.inactive or self.stray or self.stale)
+        return bool(self.difference or self.inactive or self.deaf or self.stray or self.stale)
 
     def apply(self) -> None:
         """Make the host equal the list. Raises OSError or SystemdError."""
@@ -200,7 +215,9 @@ class Run:
         if self.stale:
             systemd.call("daemon-reload")
         step_done("reload")
-        touched = units_of([*difference.added, *difference.restarted, *difference.removed])
+        touched = units_of(
+            [*difference.added, *difference.restarted, *difference.removed, *self.deaf]
+        )
         systemd.stop(systemd.active() & (touched | self.stray))
         step_done("stop")
         for path in difference.remove:
@@ -258,7 +275,7 @@ def main() -> None:
         changed=run.changed,
         added=difference.added,
         removed=difference.removed,
-        restarted=difference.restarted,
+        restarted=sorted({*difference.restarted, *run.deaf} - {*difference.added}),
         started=[vm for vm in run.inactive if vm not in touched],
         stopped=sorted(run.stray),
         diff=diffs(run.present, difference),

@@ -290,6 +290,17 @@ def test_a_console_without_files_is_stopped(host: Any) -> None:
     assert not listens(host, 5902)
 
 
+def test_a_port_that_systemd_has_lost_is_opened_again(host: Any) -> None:
+    drop_in = "/etc/systemd/system/novnc-console@three.socket.d/novnc-fleet.conf"
+    host.check_output(f"sed -i s/5902/5909/ {drop_in} && systemctl daemon-reload")
+    host.check_output(f"sed -i s/5909/5902/ {drop_in} && systemctl daemon-reload")
+    assert "active" in host.check_output("systemctl is-active novnc-console@three.socket")
+    assert not listens(host, 5902)
+    run = converge(VMS)
+    assert (run.status, run.changed) == (0, 1), run.output
+    assert greeting(5902) == "QEMU (three)"
+
+
 def test_somebody_elses_instance_is_left_alone(host: Any) -> None:
     drop_in = "/etc/systemd/system/novnc-console@own.socket.d"
     host.check_output(f"mkdir {drop_in}")
