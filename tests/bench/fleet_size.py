@@ -36,7 +36,7 @@ def run(playbook: Path, vms: dict[str, int] | None) -> float:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
     if done.returncode:
