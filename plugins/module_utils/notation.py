@@ -24,10 +24,13 @@ _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])
 def parse_address(text: str) -> IPAddress | None:
     """Return an IP address with or without brackets, or None if the text is not one.
 
+    An address with a zone (``fe80::1%eth0``) counts as none: no URL can carry it (RFC 3986).
     A v4-mapped IPv6 address is returned as the IPv4 address that it means.
     """
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
+    if "%" in text:
+        return None
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -244,8 +244,9 @@ def _port_by_rule(vnc: Target, host: Host, used: set[int | None]) -> int:
 def _find_same_names(entries: list[Entry], host: Host, plan: Plan) -> None:
     seen: dict[str, str] = {}
     for entry in entries:
-        other = seen.setdefault(entry.name.lower(), entry.name)
-        if other is not entry.name:
+        other = seen.get(entry.name.lower())
+        seen[entry.name.lower()] = entry.name
+        if other is not None:
             how = "by case only" if other != entry.name else "in nothing"
             plan.faults.append(
                 f"{host.name}: {entry.name}: differs from {other} {how}; rename one of them"
@@ -257,8 +258,9 @@ def _find_bad_targets(entries: list[Entry], host: Host, plan: Plan) -> None:
     seen: dict[str, str] = {}
     for entry in entries:
         target = str(entry.vnc).replace("localhost:", "127.0.0.1:")
-        other = seen.setdefault(target, entry.name)
-        if other is not entry.name:
+        other = seen.get(target)
+        seen[target] = entry.name
+        if other is not None:
             plan.faults.append(
                 f"{host.name}: {entry.name}: vnc {target} is the VNC server of {other} too;"
                 " write its own"

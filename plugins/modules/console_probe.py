@@ -209,19 +209,17 @@ results:
       sample: /tmp/screens/web01.png
 """
 
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.novnc.fleet.plugins.module_utils.entry import NAME
 from ansible_collections.novnc.fleet.plugins.module_utils.probe import (
     Console,
     ProbeResult,
     probe_all,
 )
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 def find_fault(params: dict[str, Any]) -> str | None:

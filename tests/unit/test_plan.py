@@ -137,6 +137,7 @@ def test_names_that_differ_by_case_only_are_refused() -> None:
         ({"vnc": 5900, "listen_prot": 1}, "unknown key 'listen_prot'; did you mean listen_port?"),
         ({"vnc": 5900, "listen_port": "x"}, "listen_port 'x' is no port"),
         ({"vnc": 5900, "listen_address": "kvm1"}, "listen_address 'kvm1' is no IP address"),
+        ({"vnc": 5900, "listen_address": "fe80::1%eth0"}, "'fe80::1%eth0' is no IP address"),
         ({"vnc": 5900, "title": ["a"]}, "title ['a'] is no text"),
         ({"vnc": 5900, "title": "a\nb"}, "is no text of one line"),
     ],
@@ -144,6 +145,10 @@ def test_names_that_differ_by_case_only_are_refused() -> None:
 def test_entries_are_refused(entry: object, words: str) -> None:
     assert fault({"web01": entry}).startswith("kvm1: web01: ")
     assert words in fault({"web01": entry})
+
+
+def test_a_name_written_as_text_and_as_number_is_one_name() -> None:
+    assert "1: differs from 1 in nothing" in fault({"1": 5900, 1: 5901})
 
 
 def test_addresses_that_nobody_wrote_are_refused() -> None:
