@@ -14,8 +14,10 @@ ALL = consoles()
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that wants ``console`` each of them in turn."""
-    if "console" in metafunc.fixturenames:
-        metafunc.parametrize("console", ALL, ids=lambda one: f"{one.host}-{one.vm}")
+    wanted = {"console": ALL, "tls_console": [one for one in ALL if one.tls]}
+    for name, found in wanted.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, found, ids=lambda one: f"{one.host}-{one.vm}")
 
 
 @pytest.fixture

@@ -77,6 +77,8 @@ def test_its_page_is_served_afresh(console: Console) -> None:
     response = get(console, parts.path)
     assert response.status == 200
     assert response.headers["Cache-Control"] == "no-cache"
+    # A foreign page must not put it into a frame and steal clicks.
+    assert "frame-ancestors 'self' " in response.headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("path", ["/", "/app/", "/core", "/core/"])
@@ -113,10 +115,7 @@ def test_tls_means_tls_only(console: Console) -> None:
         assert received(connection) == b""
 
 
-def test_old_tls_is_refused(console: Console) -> None:
-    if not console.tls:
-        assert console.websocket.startswith("ws:")
-        return
+def test_old_tls_is_refused(tls_console: Console) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(CA)
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
@@ -124,7 +123,25 @@ def test_old_tls_is_refused(console: Console) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
     with (
-        socket.create_connection(console.address, timeout=10) as plain,
+        socket.create_connection(tls_console.address, timeout=10) as plain,
         pytest.raises((ssl.SSLError, ConnectionResetError)),
     ):
-        context.wrap_socket(plain, server_hostname=console.address[0])
+        context.wrap_socket(plain, server_hostname=tls_console.address[0])
+
+
+def test_a_client_that_drips_is_let_go(by_name: Callable[[str], Console]) -> None:
+    """A byte a second would keep each read alive for ever; the request as a whole has its time."""
+    console = by_name("web01")
+    with socket.create_connection(console.address, timeout=10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nX-Drip: ")
+        plain.settimeout(1)
+        for _ in range(30):
+            try:
+                plain.sendall(b"x")
+                assert plain.recv(100) == b""
+                return
+            except TimeoutError:
+                continue
+            except (ConnectionResetError, BrokenPipeError):
+                return
+    raise AssertionError("still connected after 30 s")
