@@ -93,11 +93,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener
-from ansible_collections.novnc.fleet.plugins.module_utils.plan import (
-    Host,
-    Settings,
-    make_plan,
-)
+from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget, parse_target
+from ansible_collections.novnc.fleet.plugins.module_utils.plan import make_plan
+from ansible_collections.novnc.fleet.plugins.module_utils.rules import Host, Settings
 
 
 def consoles(
@@ -131,6 +129,7 @@ def consoles(
         missing_groups=tuple(info["missing_groups"]),
         tls_fault=info["tls_fault"],
     )
+    port = parse_target(endpoint) if endpoint else None
     settings = Settings(
         listen_address=listen_address,
         interface=interface,
@@ -140,7 +139,7 @@ def consoles(
             [allowed_origins] if isinstance(allowed_origins, str) else allowed_origins
         ),
         memory_max=str(memory_max),
-        endpoint=endpoint,
+        endpoint=port if isinstance(port, TcpTarget) else None,
     )
     return make_plan(vms, facts, settings).as_data()
 

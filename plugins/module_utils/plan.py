@@ -22,13 +22,20 @@ from ansible_collections.novnc.fleet.plugins.module_utils.entry import (
 )
 from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener, collisions
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
-    IPAddress,
     Target,
     TcpTarget,
     UnixTarget,
     bracketed,
     join,
     parse_address,
+)
+from ansible_collections.novnc.fleet.plugins.module_utils.rules import (
+    LIBVIRT_CONSOLE_PORT,
+    LIBVIRT_FIRST_PORT,
+    Host,
+    Settings,
+    host_address,
+    port_by_rule,
 )
 
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?\Z")
@@ -39,55 +46,6 @@ _MEMORY = re.compile(r"[1-9][0-9]*[KMGT]?\Z|[1-9][0-9]?%\Z")
 
 HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108
 """Directories that a console's sandbox hides from it."""
-
-LIBVIRT_FIRST_PORT = 5900
-LIBVIRT_CONSOLE_PORT = 16000
-"""Where consoles go on hosts where libvirt hands out the ports from 5900 on."""
-
-
-@dataclass(frozen=True)
-class Host:
-    """A hypervisor as the planner sees it.
-
-    Attributes:
-        name: Its name in the inventory.
-        names: Other names and addresses by which people reach it.
-        addresses: All addresses of its own.
-        interfaces: The addresses of each interface.
-        default_ipv4: The address of its default route; empty without one.
-        libvirt: Whether libvirt hands out displays there.
-        listeners: What listens there now and is not a console of ours.
-        ephemeral_ports: First and last port that the kernel hands out by itself.
-        missing_groups: Groups that its consoles are to belong to and that it does not have.
-        tls_fault: Why its consoles' certificate cannot be used; empty where it can.
-    """
-
-    name: str
-    names: tuple[str, ...] = ()
-    addresses: tuple[str, ...] = ()
-    interfaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    default_ipv4: str = ""
-    libvirt: bool = False
-    listeners: tuple[Listener, ...] = ()
-    ephemeral_ports: tuple[int, int] = (32768, 60999)
-    missing_groups: tuple[str, ...] = ()
-    tls_fault: str = ""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The knobs that bear on the plan (see the role's argument_specs).
-
-    Attributes:
-        endpoint: Where the host's endpoint listens or will, as ``address:port``; empty without.
-    """
-
-    listen_address: str = ""
-    interface: str = ""
-    tls: bool = False
-    allowed_origins: tuple[str, ...] = ()
-    memory_max: str = ""
-    endpoint: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,67 +136,14 @@ def _placed(entries: list[Entry], host: Host, settings: Settings, plan: Plan) ->
     used |= {listener.port for listener in host.listeners}
     for entry in entries:
         try:
-            address = entry.listen_address or _host_address(host, settings)
-            port = entry.listen_port or _port_by_rule(entry.vnc, host, used)
+            address = entry.listen_address or host_address(host, settings)
+            port = entry.listen_port or port_by_rule(entry.vnc, host, used)
         except EntryError as error:
             plan.faults.append(f"{host.name}: {entry.name}: {error}")
             continue
         listener = Listener(address, port, f"the console of {entry.name}")
         placed.append(_Placed(entry, listener))
     return placed
-
-
-def _host_address(host: Host, settings: Settings) -> IPAddress:
-    """The address rule, for consoles that have none of their own."""
-    if settings.listen_address:
-        address = parse_address(settings.listen_address)
-        if address is None:
-            written = f"novnc_console_listen_address {settings.listen_address!r}"
-            raise EntryError(f"{written} is no IP address; leave it out for the host's own")
-        return address
-    if settings.interface:
-        return _interface_address(host, settings.interface)
-    address = parse_address(host.default_ipv4)
-    if address is None:
-        raise EntryError(
-            "the host has no default IPv4 address; write novnc_console_listen_address"
-            " or novnc_console_interface"
-        )
-    return _not_public(address, "the host's default address")
-
-
-def _interface_address(host: Host, interface: str) -> IPAddress:
-    written = f"novnc_console_interface {interface!r}"
-    if interface not in host.interfaces:
-        known = ", ".join(sorted(host.interfaces)) or "none"
-        raise EntryError(f"{written} is not on the host; it has: {known}")
-    found = [parse_address(text) for text in host.interfaces[interface]]
-    usable = [address for address in found if address and not address.is_link_local]
-    if not usable:
-        raise EntryError(f"{written} has no address; write novnc_console_listen_address")
-    return _not_public(min(usable, key=lambda address: address.version), f"that of {interface}")
-
-
-def _not_public(address: IPAddress, what: str) -> IPAddress:
-    if address.is_global:
-        raise EntryError(
-            f"{what}, {address}, is public, and consoles are opened to the world only where"
-            f' somebody wrote so: listen_address: "{address}"'
-        )
-    return address
-
-
-def _port_by_rule(vnc: Target, host: Host, used: set[int | None]) -> int:
-    """The port rule, for consoles that have none of their own."""
-    if not isinstance(vnc, TcpTarget):
-        free = next(n for n in range(LIBVIRT_CONSOLE_PORT, 65536) if n not in used)
-        raise EntryError(f"listen_port is missing; {vnc} has none to go by, and {free} is free")
-    if not host.libvirt:
-        return vnc.port
-    port = LIBVIRT_CONSOLE_PORT + vnc.port - LIBVIRT_FIRST_PORT
-    if not 1 <= port <= 65535:
-        raise EntryError(f"listen_port is missing; by libvirt's rule it would be {port}")
-    return port
 
 
 def _find_same_names(entries: list[Entry], host: Host, plan: Plan) -> None:
@@ -296,21 +201,23 @@ def _taken(placed: list[_Placed], host: Host, settings: Settings) -> list[Listen
     own = {parse_address(text) for text in host.addresses}
     taken = []
     for one in placed:
-        server = _endpoint(str(one.entry.vnc), f"the VNC server of {one.entry.name}")
+        server = _server(one.entry.vnc, f"the VNC server of {one.entry.name}")
         if server is None:
             continue
         address = server.address
         if address.is_loopback or address.is_unspecified or address in own:
             taken.append(server)
-    endpoint = _endpoint(settings.endpoint, "the host's endpoint") if settings.endpoint else None
-    return [*taken, *([endpoint] if endpoint else []), *host.listeners]
+    if settings.endpoint and (endpoint := _server(settings.endpoint, "the host's endpoint")):
+        taken.append(endpoint)
+    return [*taken, *host.listeners]
 
 
-def _endpoint(text: str, owner: str) -> Listener | None:
-    """Return a TCP endpoint as a listener; None for a socket or another machine by name."""
-    host, _, port = text.rpartition(":")
-    address = parse_address("127.0.0.1" if host == "localhost" else host)
-    return Listener(address, int(port), owner) if address and port.isdecimal() else None
+def _server(target: Target, owner: str) -> Listener | None:
+    """Return what listens at a target; None for a socket or another machine by name."""
+    if not isinstance(target, TcpTarget):
+        return None
+    address = parse_address("127.0.0.1" if target.host == "localhost" else target.host)
+    return Listener(address, target.port, owner) if address else None
 
 
 def _find_oddities(placed: list[_Placed], host: Host, plan: Plan) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import posixpath
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from ansible_collections.novnc.fleet.plugins.module_utils.listeners import parse_ss
 from ansible_collections.novnc.fleet.plugins.module_utils.units import DROP_IN, TARGET
@@ -16,6 +16,23 @@ STOP_TIMEOUT = 90
 """Seconds in which what is stopped must be gone (systemd's own default)."""
 
 CONSOLE_UNITS = ("novnc-console@*.socket", "novnc-console@*.service")
+
+AT_REST = ("inactive", "failed")
+
+
+@dataclass(frozen=True)
+class UnitStates:
+    """The consoles' units at one moment, by name.
+
+    Attributes:
+        active: Those that are not at rest.
+        ours: Those in which nobody else has a hand.
+        stale: Whether unit files have changed since systemd read them.
+    """
+
+    active: set[str]
+    ours: set[str]
+    stale: bool
 
 
 class SystemdError(Exception):
@@ -39,29 +56,21 @@ class Systemd:
             raise SystemdError(f"systemctl {words[0]} failed: {(error or out).strip()}")
         return str(out)
 
-    def _units(self) -> list[dict[str, Any]]:
-        """Return what systemd knows of every console's unit, running or not."""
+    def units(self) -> UnitStates:
+        """Return how the consoles' units are now, running or not. Raises SystemdError."""
         properties = "--property=Id,ActiveState,NeedDaemonReload,DropInPaths"
         out = self.call("show", "--all", properties, *CONSOLE_UNITS, TARGET)
         blocks = (block.splitlines() for block in out.split("\n\n") if block.strip())
-        return [dict(line.split("=", 1) for line in block) for block in blocks]
-
-    def active(self) -> set[str]:
-        """Return the units that are not at rest."""
-        at_rest = ("inactive", "failed")
-        return {unit["Id"] for unit in self._units() if unit["ActiveState"] not in at_rest}
-
-    def ours(self) -> set[str]:
-        """Return the console units in which nobody else has a hand."""
-        return {
-            unit["Id"]
-            for unit in self._units()
-            if all(posixpath.basename(path) == DROP_IN for path in unit["DropInPaths"].split())
-        }
-
-    def is_stale(self) -> bool:
-        """Tell whether unit files have changed since systemd read them."""
-        return any(unit["NeedDaemonReload"] == "yes" for unit in self._units())
+        units = [dict(line.split("=", 1) for line in block) for block in blocks]
+        return UnitStates(
+            active={one["Id"] for one in units if one["ActiveState"] not in AT_REST},
+            ours={
+                one["Id"]
+                for one in units
+                if all(posixpath.basename(path) == DROP_IN for path in one["DropInPaths"].split())
+            },
+            stale=any(one["NeedDaemonReload"] == "yes" for one in units),
+        )
 
     def listeners(self) -> set[str]:
         """Return where anything listens on TCP, as ``address:port``. Raises SystemdError."""
@@ -81,7 +90,7 @@ class Systemd:
             return
         self.call("stop", "--no-block", *sorted(units))
         deadline = time.monotonic() + STOP_TIMEOUT
-        while left := self.active().intersection(units):
+        while left := self.units().active & set(units):
             if time.monotonic() > deadline:
                 raise SystemdError(f"still running after {STOP_TIMEOUT} s: {sorted(left)}")
             time.sleep(0.1)
@@ -93,7 +102,7 @@ class Systemd:
         status, _out, error = self._run_command(["systemctl", "start", *units])
         if status == 0:
             return
-        active = self.active()
+        active = self.units().active
         failed = [unit for unit in units if unit not in active][:5]
         told = [f"could not be started: {', '.join(failed)}" if failed else error.strip()]
         for unit in failed:

@@ -188,19 +188,19 @@ class Run:
         self.difference = compare(self.present, wanted)
         limit = 100 if absent else params["prune_limit"]
         self.refusal = prune_refusal(self.present, self.difference, limit)
-        active = systemd.active()
+        units = systemd.units()
         # Consoles that run although their files are gone; whoever removed those by hand.
-        self.stray = active - units_of(self.vms) - set(self.wanted_units)
-        self.stray &= systemd.ours() if params["prune"] or absent else set()
-        self.inactive = [vm for vm in self.vms if socket_unit(vm) not in active]
+        self.stray = units.active - units_of(self.vms) - set(self.wanted_units)
+        self.stray &= units.ours if params["prune"] or absent else set()
+        self.inactive = [vm for vm in self.vms if socket_unit(vm) not in units.active]
         listening = systemd.listeners()
         # Whatever systemd says: what counts is that the port is open.
         self.deaf = [
             console["vm"]
             for console in consoles
-            if socket_unit(console["vm"]) in active and console["listen"] not in listening
+            if socket_unit(console["vm"]) in units.active and console["listen"] not in listening
         ]
-        self.stale = systemd.is_stale()
+        self.stale = units.stale
 
     @property
     def changed(self) -> bool:
@@ -218,7 +218,7 @@ class Run:
         touched = units_of(
             [*difference.added, *difference.restarted, *difference.removed, *self.deaf]
         )
-        systemd.stop(systemd.active() & (touched | self.stray))
+        systemd.stop(systemd.units().active & (touched | self.stray))
         step_done("stop")
         for path in difference.remove:
             remove_entry(path)
@@ -230,7 +230,7 @@ class Run:
         if difference:
             systemd.call("daemon-reload")
         step_done("daemon-reload")
-        active = systemd.active()
+        active = systemd.units().active
         systemd.start([unit for unit in self.wanted_units if unit not in active])
         step_done("start")
 

@@ -141,9 +141,11 @@ class Playbook:
         return sum(int(value) for key, _, value in words if key == "changed")
 
 
-def run_playbook(playbook: str | Path, *options: str, cwd: Path = ROOT, **env: str) -> Playbook:
-    """Run a playbook on the scenario's hosts."""
-    done = subprocess.run(
+def start_playbook(
+    playbook: str | Path, *options: str, cwd: Path = ROOT, **env: str
+) -> subprocess.Popen[str]:
+    """Start a playbook on the scenario's hosts, and do not wait for it."""
+    return subprocess.Popen(
         [str(BIN / "ansible-playbook"), "-i", INVENTORY, str(playbook), *options],
         cwd=cwd,
         env={**ENV, **env},
@@ -151,7 +153,20 @@ def run_playbook(playbook: str | Path, *options: str, cwd: Path = ROOT, **env: s
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
-        check=False,
     )
-    return Playbook(done.returncode, done.stdout)
+
+
+def finished(process: subprocess.Popen[str], *, timeout: float = 300) -> Playbook:
+    """Wait for a playbook, ``timeout`` seconds at most, and return what it came to."""
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return Playbook(process.returncode, output)
+
+
+def run_playbook(playbook: str | Path, *options: str, cwd: Path = ROOT, **env: str) -> Playbook:
+    """Run a playbook on the scenario's hosts."""
+    return finished(start_playbook(playbook, *options, cwd=cwd, **env))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,7 +13,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.rfb_messages import (
     framebuffer_update_request,
 )
 
-from tests.harness.fleet import Console
+from tests.harness.fleet import Console, run_playbook
+from tests.harness.project import ROOT
 from tests.integration.conftest import ALL
 
 IDLE_TIMEOUT = 60
@@ -164,3 +166,30 @@ def test_without_its_certificate_it_turns_visitors_away(by_name: Callable[[str],
         console.on.check_output(f"mv {key}.away {key}")
     with console.session() as client:
         assert client.info.name == "QEMU (mail01)"
+
+
+def test_a_program_that_cannot_start_makes_no_storm(by_name: Callable[[str], Console]) -> None:
+    console = by_name("web01")
+    host, socket_unit = console.on, "novnc-console@web01.socket"
+    drop_in = f"/run/systemd/system/{console.service}.d"
+    host.check_output(f"systemctl stop {console.service} && mkdir -p {drop_in}")
+    host.check_output(
+        f"printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' > {drop_in}/broken.conf"
+        " && systemctl daemon-reload"
+    )
+    try:
+        starts = f"journalctl -o cat -u {console.service} | grep -c 'Failed with result' || true"
+        before = int(host.check_output(starts))
+        with socket.create_connection(console.address, timeout=5):
+            wait_until(
+                lambda: host.run(f"systemctl is-active {socket_unit}").stdout.strip() == "failed",
+                30,
+                "systemd gives up",
+            )
+        assert int(host.check_output(starts)) - before <= 200
+    finally:
+        host.check_output(f"rm -r {drop_in} && systemctl daemon-reload")
+    run = run_playbook(ROOT / "playbooks" / "consoles.yml", "--limit", "kvm1")
+    assert run.status == 0, run.output
+    with console.session() as client:
+        assert client.info.name == "QEMU (web01)"

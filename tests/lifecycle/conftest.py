@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.fleet import INVENTORY, Console, Playbook, consoles, hosts, run_playbook
-from tests.harness.project import BIN, ENV, ROOT
+from tests.harness.fleet import Console, Playbook, consoles, finished, hosts, start_playbook
+from tests.harness.project import ROOT
 
 UNITS = ROOT / "tests" / "lifecycle" / "consoles.yml"
 VMS: dict[str, Any] = {"one": 5900, "two": 5901, "three": 5902}
@@ -19,7 +19,12 @@ VMS: dict[str, Any] = {"one": 5900, "two": 5901, "three": 5902}
 
 def converge(vms: object, **variables: object) -> Playbook:
     """Make the host's consoles equal a list, without installing anything."""
-    return run_playbook(UNITS, "-e", json.dumps({"novnc_vms": vms, **variables}))
+    return finished(start(vms, **variables))
+
+
+def start(vms: object, **variables: object) -> subprocess.Popen[str]:
+    """Start what `converge` does, and do not wait for it."""
+    return start_playbook(UNITS, "-e", json.dumps({"novnc_vms": vms, **variables}))
 
 
 @pytest.fixture
@@ -48,14 +53,3 @@ def files(host: Any) -> str:
         " find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum"
     )
     return str(host.check_output(command))
-
-
-def run_in_background(vms: object) -> subprocess.Popen[bytes]:
-    """Start what `converge` does, and do not wait for it."""
-    return subprocess.Popen(
-        [BIN / "ansible-playbook", "-i", INVENTORY, UNITS, "-e", json.dumps({"novnc_vms": vms})],
-        cwd=ROOT,
-        env=ENV,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )

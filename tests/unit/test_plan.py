@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener
-from ansible_collections.novnc.fleet.plugins.module_utils.plan import (
-    Console,
-    Host,
-    Settings,
-    make_plan,
-)
+from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget
+from ansible_collections.novnc.fleet.plugins.module_utils.plan import Console, make_plan
+from ansible_collections.novnc.fleet.plugins.module_utils.rules import Host, Settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -237,7 +234,7 @@ def test_what_listens_already_is_named() -> None:
 
 
 def test_the_endpoints_port_is_taken() -> None:
-    settings = Settings(endpoint="192.168.0.2:16900")
+    settings = Settings(endpoint=TcpTarget("192.168.0.2", 16900))
     words = fault({"web01": {"vnc": 5900, "listen_port": 16900}}, settings=settings)
     assert "is taken by the host's endpoint" in words
 
