@@ -28,11 +28,13 @@ class UnitStates:
         active: Those that are not at rest.
         ours: Those in which nobody else has a hand.
         stale: Whether unit files have changed since systemd read them.
+        processes: The main process of each service that has one.
     """
 
     active: set[str]
     ours: set[str]
     stale: bool
+    processes: dict[str, int]
 
 
 class SystemdError(Exception):
@@ -58,7 +60,7 @@ class Systemd:
 
     def units(self) -> UnitStates:
         """Return how the consoles' units are now, running or not. Raises SystemdError."""
-        properties = "--property=Id,ActiveState,NeedDaemonReload,DropInPaths"
+        properties = "--property=Id,ActiveState,NeedDaemonReload,DropInPaths,MainPID"
         out = self.call("show", "--all", properties, *CONSOLE_UNITS, TARGET)
         blocks = (block.splitlines() for block in out.split("\n\n") if block.strip())
         units = [dict(line.split("=", 1) for line in block) for block in blocks]
@@ -70,6 +72,9 @@ class Systemd:
                 if all(posixpath.basename(path) == DROP_IN for path in one["DropInPaths"].split())
             },
             stale=any(one["NeedDaemonReload"] == "yes" for one in units),
+            processes={
+                one["Id"]: int(one["MainPID"]) for one in units if one.get("MainPID", "0") != "0"
+            },
         )
 
     def listeners(self) -> set[str]:

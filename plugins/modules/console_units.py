@@ -42,6 +42,13 @@ options:
         is changed, unless it is no more than five.
     type: int
     default: 20
+  end_outdated:
+    description:
+      - The version that consoles are started with now (C(NOVNC_CONSOLE_VERSION) of the unit).
+        Consoles in use that were started with another are ended, and their next visitor has it.
+      - Empty leaves them alone.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full
@@ -87,15 +94,17 @@ stopped:
   type: list
   elements: str
   returned: always
+ended:
+  description: VMs whose console was in use with another version, and was ended for it.
+  type: list
+  elements: str
+  returned: always
 """
 
-import fcntl
 import glob
 import os
 import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -105,6 +114,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.files import (
     remove_entry,
     write_entry,
 )
+from ansible_collections.novnc.fleet.plugins.module_utils.lock import locked
 from ansible_collections.novnc.fleet.plugins.module_utils.systemd import Systemd, SystemdError
 from ansible_collections.novnc.fleet.plugins.module_utils.units import (
     CONSOLES_JSON,
@@ -119,15 +129,13 @@ from ansible_collections.novnc.fleet.plugins.module_utils.units import (
     host_entries,
     owner,
     prune_refusal,
+    service_unit,
     socket_unit,
     units_of,
 )
 
-LOCK = UNITS
-"""The directory itself is locked, which leaves nothing behind."""
-
-LOCK_TIMEOUT = 300
-"""Seconds to wait for another run on the same host."""
+VERSION = "NOVNC_CONSOLE_VERSION"
+"""The variable by which a console's process tells what it was started with."""
 
 UNDER_TEST = "/run/novnc-fleet-under-test"
 """Where this file stands, NOVNC_FLEET_FAIL_AFTER names the step after which the run dies."""
@@ -140,30 +148,23 @@ def read_present() -> dict[str, File | Link]:
     return {path: entry for path, entry in found.items() if entry is not None}
 
 
-@contextmanager
-def locked() -> Iterator[None]:
-    """Hold the host's lock. Raises TimeoutError if another run holds it for too long."""
-    lock = os.open(LOCK, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        deadline = time.monotonic() + LOCK_TIMEOUT
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    words = f"another run has held the lock on {LOCK} for {LOCK_TIMEOUT} s"
-                    raise TimeoutError(f"{words}; end it, or wait for it") from None
-                time.sleep(0.2)
-        yield
-    finally:
-        os.close(lock)
-
-
 def step_done(step: str) -> None:
     """Die here, as if killed, if a test wants to see what becomes of it."""
     if os.environ.get("NOVNC_FLEET_FAIL_AFTER") == step and os.path.exists(UNDER_TEST):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def outdated(processes: dict[str, int], version: str) -> set[str]:
+    """Return the units whose process was started with another version; none if that is empty."""
+    found = set()
+    for unit, process in processes.items() if version else ():
+        try:
+            with open(f"/proc/{process}/environ", encoding="utf-8", errors="replace") as file:
+                if f"{VERSION}={version}" not in file.read().split("\0"):
+                    found.add(unit)
+        except OSError:
+            continue  # it has ended meanwhile
+    return found
 
 
 class Run:
@@ -201,11 +202,13 @@ class Run:
             if socket_unit(console["vm"]) in units.active and console["listen"] not in listening
         ]
         self.stale = units.stale
+        self.outdated = outdated(units.processes, params["end_outdated"])
 
     @property
     def changed(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.difference or self.inactive or self.deaf or self.stray or self.stale)
+        units = self.inactive or self.deaf or self.stray or self.outdated
+        return bool(self.difference or units or self.stale)
 
     def apply(self) -> None:
         """Make the host equal the list. Raises OSError or SystemdError."""
@@ -218,7 +221,7 @@ class Run:
         touched = units_of(
             [*difference.added, *difference.restarted, *difference.removed, *self.deaf]
         )
-        systemd.stop(systemd.units().active & (touched | self.stray))
+        systemd.stop(systemd.units().active & (touched | self.stray | self.outdated))
         step_done("stop")
         for path in difference.remove:
             remove_entry(path)
@@ -237,7 +240,7 @@ class Run:
 
 def perform(module: AnsibleModule) -> Run:
     """Find out what differs and, unless in check mode, mend it."""
-    with nullcontext() if module.check_mode else locked():
+    with nullcontext() if module.check_mode else locked(UNITS):
         run = Run(module.params, Systemd(module.run_command))
         if run.refusal:
             module.fail_json(msg=run.refusal)
@@ -260,6 +263,7 @@ def main() -> None:
             "tls": {"type": "bool", "default": False},
             "prune": {"type": "bool", "default": True},
             "prune_limit": {"type": "int", "default": 20},
+            "end_outdated": {"type": "str", "default": ""},
         },
         required_if=[("state", "present", ["consoles"])],
         supports_check_mode=True,
@@ -278,6 +282,7 @@ def main() -> None:
         restarted=sorted({*difference.restarted, *run.deaf} - {*difference.added}),
         started=[vm for vm in run.inactive if vm not in touched],
         stopped=sorted(run.stray),
+        ended=[vm for vm in run.vms if service_unit(vm) in run.outdated],
         diff=diffs(run.present, difference),
     )
 

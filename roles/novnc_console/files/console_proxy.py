@@ -1,6 +1,6 @@
 # Copyright: novnc-fleet contributors
 # Apache License 2.0 (see LICENSE)
-"""Start the distribution's websockify as the console of one VM.
+"""Start websockify as the console of one VM.
 
 The proxying is websockify's own; this file only closes what its command line
 leaves open (0.10 to 0.13 behave alike through it):
@@ -22,9 +22,11 @@ leaves open (0.10 to 0.13 behave alike through it):
 Everything comes from the environment, so that no address or path stands in
 the process list: ``NOVNC_CONSOLE_TARGET`` (``host:port``, ``[v6]:port`` or
 ``unix:/path``), ``_ORIGINS`` (separated by blanks), ``_TLS`` (``yes`` or
-``no``; ``tls.crt`` and ``tls.key`` are credentials of the unit), ``_WEB_ROOT``,
-``_LIBRARY`` (where the package ``websockify`` lies) and ``_IDLE_TIMEOUT``
-(seconds). The listening socket is standard input.
+``no``; ``tls.crt`` and ``tls.key`` are credentials of the unit), ``_WEB_ROOT``
+(noVNC; where that is a link to one version, this one is served to the end),
+``_SETTINGS`` (a directory with noVNC's settings, which it has before the web
+root's), ``_LIBRARY`` (where the package ``websockify`` lies) and
+``_IDLE_TIMEOUT`` (seconds). The listening socket is standard input.
 """
 
 import gc
@@ -39,7 +41,7 @@ import warnings  # noqa: E402
 
 # -I -S keep start-up short and the environment out of the import path; the one
 # directory that is needed is named by the unit.
-sys.path.append(os.environ["NOVNC_CONSOLE_LIBRARY"])
+sys.path.append(os.path.realpath(os.environ["NOVNC_CONSOLE_LIBRARY"]))
 warnings.simplefilter("ignore")
 
 NEVER = ("bz2", "lzma", "numpy")
@@ -96,6 +98,9 @@ else:
 REQUEST_TIMEOUT = 15
 """Seconds in which a client must have sent its request, TLS handshake included."""
 
+SETTINGS = ("/defaults.json", "/mandatory.json")
+"""What noVNC from 1.6 on reads as its settings."""
+
 RESPONSE_TIMEOUT = 60
 """Seconds in which it must have taken a file."""
 
@@ -129,6 +134,13 @@ class ConsoleHandler(ProxyRequestHandler):
         signal.alarm(RESPONSE_TIMEOUT)
         return super().send_head()
 
+    def translate_path(self, path):
+        """Return the file of a request's path: a setting's comes from the settings, if there."""
+        name = path.partition("?")[0]
+        if name in SETTINGS and os.path.exists(self.server.settings + name):
+            return self.server.settings + name
+        return super().translate_path(path)
+
     def handle_websocket(self):
         """Let a session take as long as it takes."""
         signal.alarm(0)
@@ -154,6 +166,10 @@ class ConsoleHandler(ProxyRequestHandler):
 
 class ConsoleProxy(WebSocketProxy):
     """websockify on the socket that systemd holds."""
+
+    def __init__(self, *args, settings, **kwargs):
+        self.settings = settings
+        super().__init__(*args, **kwargs)
 
     def do_handshake(self, sock, address):
         """Bound what a client may leave hanging, then go on as websockify does.
@@ -199,7 +215,8 @@ def make_proxy(environ):
     return ConsoleProxy(
         RequestHandlerClass=ConsoleHandler,
         listen_fd=sys.stdin.fileno(),
-        web=environ["NOVNC_CONSOLE_WEB_ROOT"],
+        web=os.path.realpath(environ["NOVNC_CONSOLE_WEB_ROOT"]),
+        settings=environ["NOVNC_CONSOLE_SETTINGS"],
         auth_plugin=AllowedOrigins(environ["NOVNC_CONSOLE_ORIGINS"].split()),
         idle_timeout=int(environ["NOVNC_CONSOLE_IDLE_TIMEOUT"]),
         **target_options(environ["NOVNC_CONSOLE_TARGET"]),
