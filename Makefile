@@ -3,8 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 BIN := .venv/bin
 SCENARIOS := $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+# What `make test` runs: all but the one for distributions whose images not everybody has.
+TESTED := $(filter-out distribution,$(SCENARIOS))
 
-.PHONY: help demo demo-down consoles test quick lint unit scenario browser images bench docs lock
+.PHONY: help demo demo-down consoles test quick lint unit pythons scenario browser images bench docs lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,9 +22,9 @@ consoles: ## Print the running demo's consoles as JSON (make -s consoles)
 	@test -x $(BIN)/python || { echo "no demo is running; start it with 'make demo'" >&2; exit 1; }
 	@$(BIN)/python -m tests.harness.demo consoles
 
-test: ## Lint, unit tests, every scenario, browser tests
-	@scripts/setup venv docker images browser
-	@$(BIN)/python -m tests.harness.suite lint unit $(SCENARIOS:%=scenario:%) browser
+test: ## Lint, unit tests, every Python, every scenario, browser tests
+	@scripts/setup venv docker images pythons browser
+	@$(BIN)/python -m tests.harness.suite lint unit pythons $(TESTED:%=scenario:%) browser
 
 quick: ## Lint, unit tests and the default scenario
 	@scripts/setup venv docker images
@@ -36,9 +38,13 @@ unit: ## Run the unit tests
 	@scripts/setup venv
 	@$(BIN)/python -m tests.harness.suite unit
 
+pythons: ## Run modules and consoles on every Python that hypervisors may have
+	@scripts/setup venv docker images pythons
+	@$(BIN)/python -m tests.harness.suite pythons
+
 scenario: ## Run one scenario: make scenario NAME=default
 	@test -f molecule/$(NAME)/molecule.yml || { echo "NAME=$(NAME) is no scenario; there are: $(SCENARIOS)" >&2; exit 2; }
-	@scripts/setup venv docker images
+	@scripts/setup venv docker images browser $(if $(filter distribution,$(NAME)),distribution)
 	@$(BIN)/python -m tests.harness.suite scenario:$(NAME)
 
 browser: ## Open the demo's consoles in Chromium

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -94,8 +95,9 @@ def background(client: RfbClient) -> tuple[int, int, int]:
     return client.framebuffer().pixel(0, 0)
 
 
-def hosts() -> dict[str, Any]:
-    """Return the scenario's hypervisors by name."""
+@functools.cache
+def variables() -> dict[str, dict[str, Any]]:
+    """Return what the inventory says of each of the scenario's hypervisors, Jinja unread."""
     listing = subprocess.run(
         [BIN / "ansible-inventory", "-i", INVENTORY, "--list"],
         env=ENV,
@@ -103,16 +105,20 @@ def hosts() -> dict[str, Any]:
         check=True,
     )
     inventory = json.loads(listing.stdout)
-    variables = inventory["_meta"]["hostvars"]
-    # testinfra's own reading of an inventory does not know Jinja.
+    hypervisors = inventory["novnc_hypervisors"]["hosts"]
+    return {name: inventory["_meta"]["hostvars"][name] for name in hypervisors}
+
+
+def hosts() -> dict[str, Any]:
+    """Return the scenario's hypervisors by name."""
     return {
         name: testinfra.get_host(
-            f"ssh://root@{variables[name]['ansible_host']}",
+            f"ssh://root@{said['ansible_host']}",
             ssh_identity_file=str(CACHE / "ssh" / "id_ed25519"),
-            ssh_extra_args=variables[name]["ansible_ssh_common_args"],
+            ssh_extra_args=said["ansible_ssh_common_args"],
             controlpersist=60,
         )
-        for name in inventory["novnc_hypervisors"]["hosts"]
+        for name, said in variables().items()
     }
 
 

@@ -1,10 +1,11 @@
 """Run parts of the test suite and count what they came to.
 
 Usage: ``python -m tests.harness.suite PART...`` with the parts ``lint``,
-``unit``, ``scenario:NAME`` and ``browser``. Every part is run, whatever the
-ones before it came to; the last line is ``total: N passed, N failed, N
-skipped`` and the exit status 1 if anything failed. A linter counts as one test,
-and so does each scenario's way through molecule, beside the tests it runs.
+``unit``, ``pythons``, ``scenario:NAME`` and ``browser``. Every part is run,
+whatever the ones before it came to; the last line is ``total: N passed, N
+failed, N skipped`` and the exit status 1 if anything failed. A linter counts as
+one test, and so does each scenario's way through molecule, beside the tests it
+runs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ LINTERS: dict[str, list[str]] = {
     "mypy tests": ["mypy", "tests", "molecule/shared", "docker/test-host"],
     "yamllint": ["yamllint", "--strict", "."],
     "ansible-lint": ["ansible-lint", "--strict"],
-    "shellcheck": ["shellcheck", "scripts/setup", ".ci/run"],
+    "shellcheck": ["shellcheck", "scripts/setup", ".ci/run", "docker/test-host/boot"],
 }
 
 
@@ -121,7 +122,7 @@ def run_part(part: str) -> Counts:
     match kind:
         case "lint":
             return lint()
-        case "unit":
+        case "unit" | "pythons":
             return pytest(part)
         case "scenario":
             return scenario(name)
