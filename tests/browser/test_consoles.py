@@ -19,22 +19,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.browser.conftest import AUTHORITY
-from tests.browser.viewer import Viewer, chromium
-
-EXPECTED: dict[str, set[str]] = {
-    "https": set(),
-    "http": {
-        # noVNC since 1.4 says so wherever a page is not served over TLS.
-        "console error /core/rfb.js: noVNC requires a secure context (TLS). Expect crashes!",
-        # noVNC 1.3 reads its version from a file that Debian 12's package leaves out; in the
-        # demo, it is the version without TLS. One missing file makes three complaints.
-        "response /package.json: 404",
-        "console error /package.json: Failed to load resource:"
-        " the server responded with a status of 404 (File not found)",
-        "console error /app/ui.js: Couldn't fetch package.json: Error: 404 File not found",
-    },
-}
-"""The complaints that are no fault of ours, by the scheme of the console's URL."""
+from tests.browser.viewer import EXPECTED, Viewer, chromium
 
 KNOCK = """
 url => new Promise(resolve => {

@@ -183,7 +183,7 @@ def test_a_program_that_cannot_start_makes_no_storm(by_name: Callable[[str], Con
         with socket.create_connection(console.address, timeout=5):
             wait_until(
                 lambda: host.run(f"systemctl is-active {socket_unit}").stdout.strip() == "failed",
-                30,
+                90,
                 "systemd gives up",
             )
         assert int(host.check_output(starts)) - before <= 200

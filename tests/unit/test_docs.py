@@ -19,7 +19,11 @@ def test_specifications_equal_defaults(role: str) -> None:
     file = ROOT / "roles" / role / "defaults" / "main.yml"
     defaults = yaml.safe_load(file.read_text()) if file.exists() else {}
     options = specification(role)["options"]
-    specified = {name: spec.get("default") for name, spec in options.items() if name not in SHARED}
+    specified = {
+        name: spec.get("default")
+        for name, spec in options.items()
+        if name not in SHARED and not spec.get("required")
+    }
     assert specified == defaults
 
 
