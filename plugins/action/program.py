@@ -31,19 +31,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return the module's result."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
+        # The host needs none of these, and Ansible writes all that a module gets into its journal.
+        source = {key: arguments.pop(key, None) for key in ("url", "pip", "cache")}
         result = self._module(arguments, task_vars)
         wanted = arguments.get("state", "present") == "present"
         if result.get("failed") or not wanted or result.get("installed"):
             return result
         try:
-            release = self._release(arguments)
+            release = _release(arguments, **source)
         except FetchError as error:
             return {"failed": True, "changed": False, "msg": str(error)}
         if self._task.check_mode:
             return result
-        directory = self._make_tmp_path()
+        if self._connection._shell.tmpdir is None:
+            self._make_tmp_path()
+        directory = self._connection._shell.tmpdir
+        archive = self._connection._shell.join_path(directory, "release")
         try:
-            archive = self._connection._shell.join_path(directory, "release")
             self._transfer_file(str(release), archive)
             self._fixup_perms2((directory, archive))
             return self._module({**arguments, "archive": archive}, task_vars)
@@ -58,11 +62,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         return found
 
-    def _release(self, arguments: dict[str, Any]) -> Path:
-        """Return the release on the controller. Raises FetchError."""
-        cache = Path(arguments.get("cache") or default_cache()).expanduser()
-        url, requirement = arguments.get("url"), f"{arguments['name']}=={arguments['version']}"
-        if url:
-            return fetch(cache, arguments["checksum"], shown_url(url), from_url(url))
-        get = from_pip(arguments.get("pip") or [], requirement)
-        return fetch(cache, arguments["checksum"], requirement, get)
+
+def _release(
+    arguments: dict[str, Any], url: str | None, pip: list[str] | None, cache: str | None
+) -> Path:
+    """Return the release on the controller. Raises FetchError."""
+    directory = Path(cache or default_cache()).expanduser()
+    requirement = f"{arguments['name']}=={arguments['version']}"
+    if url:
+        return fetch(directory, arguments["checksum"], shown_url(url), from_url(url))
+    return fetch(directory, arguments["checksum"], requirement, from_pip(pip or [], requirement))

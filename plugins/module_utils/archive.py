@@ -18,6 +18,12 @@ BYTES_MAX = 128 << 20
 """Far more than any release has; an archive that unpacks to more is a trap."""
 
 
+_UNREADABLE = (
+    *(EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(NotImplementedError, RuntimeError),  # another compression, or encrypted
+)
+
+
 class ArchiveError(Exception):
     """Why an archive is not believed; a sentence without the archive's name."""
 
@@ -45,24 +51,21 @@ def read_archive(path: str) -> dict[str, bytes]:
     """
     try:
         members = list(_zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path))
-    except (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+    except _UNREADABLE as error:
         raise ArchiveError(f"it is truncated, damaged or no archive ({error})") from error
     files: dict[str, bytes] = {}
     for member in members:
         if member.path in files:
             raise ArchiveError(f"{member.path!r} is in it twice")
         files[member.path] = member.content
+    links = {member.path for member in members if member.link}
     for member in members:
         if member.link:
-            files[member.path] = _linked(member, files)
+            if member.link not in files or member.link in links:
+                words = f"the link {member.path!r} points to {member.link!r}, which is no file"
+                raise ArchiveError(f"{words} of it")
+            files[member.path] = files[member.link]
     return files
-
-
-def _linked(member: _Member, files: dict[str, bytes]) -> bytes:
-    found = files.get(member.link)
-    if found is None:
-        raise ArchiveError(f"the link {member.path!r} points to {member.link!r}, which is no file")
-    return found
 
 
 def _safe(path: str) -> str:

@@ -8,7 +8,8 @@ import glob
 import os
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from ansible_collections.novnc.fleet.plugins.module_utils.units import File, Link
 
@@ -29,19 +30,31 @@ def read_entry(path: str) -> File | Link | None:
 
 def write_entry(path: str, entry: File | Link) -> None:
     """Put a file or link in its place at once: nobody ever sees half of it."""
+    if isinstance(entry, File):
+        write_file(path, entry.content.encode(), entry.mode)
+        return
+    with _replacing(path) as temporary:
+        os.symlink(entry.to, temporary)
+
+
+def write_file(path: str, content: bytes, mode: int) -> None:
+    """Put a file in its place at once, with its permission bits."""
+    with _replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _replacing(path: str) -> Iterator[str]:
+    """Yield a path beside another, which it replaces at the end."""
     directory = os.path.dirname(path)
     os.makedirs(directory, mode=0o755, exist_ok=True)
     workplace = tempfile.mkdtemp(dir=directory, prefix=".novnc-")
     temporary = os.path.join(workplace, "new")
     try:
-        if isinstance(entry, Link):
-            os.symlink(entry.to, temporary)
-        else:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(entry.content)
-                file.flush()
-                os.fchmod(file.fileno(), entry.mode)
-                os.fsync(file.fileno())
+        yield temporary
         os.replace(temporary, path)
     finally:
         if os.path.lexists(temporary):

@@ -10,7 +10,6 @@ without a record are somebody else's and are left alone.
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -24,13 +23,16 @@ from ansible_collections.novnc.fleet.plugins.module_utils.files import (
     read_entry,
     write_entry,
 )
-from ansible_collections.novnc.fleet.plugins.module_utils.programs import is_executable
+from ansible_collections.novnc.fleet.plugins.module_utils.tree_files import (
+    READABLE,
+    fingerprint,
+    open_to_all,
+    repair_tree,
+    write_tree,
+)
 from ansible_collections.novnc.fleet.plugins.module_utils.units import File, Link
 
 WORKPLACE = ".new-"
-
-READABLE = 0o755
-"""The consoles that serve a version are users without any right."""
 
 
 class TreeError(Exception):
@@ -69,9 +71,13 @@ class Trees:
     def is_whole(self, version: str, checksum: str) -> bool:
         """Tell whether a version is there as it was installed, from the release of a checksum."""
         record = self._read_record(version)
-        if record.get("checksum") != checksum:
+        try:
+            return bool(
+                record.get("checksum") == checksum
+                and record["files"] == fingerprint(self.path(version))
+            )
+        except OSError:
             return False
-        return bool(record["files"] == _hashes(self.path(version)))
 
     def _read_record(self, version: str) -> dict[str, Any]:
         entry = read_entry(self._record(version))
@@ -90,20 +96,33 @@ class Trees:
     ) -> None:
         """Put a version beside the others, whole or not at all.
 
+        A version that somebody has changed by hand is made good in place, file by file, so that
+        those who look at it can go on.
+
         Args:
             version: Its name.
             files: Its files by path.
             checksum: That of the release they come from.
-            check: Called with the new tree's path before it gets its name; what it raises
+            check: Called with the tree's path, before a new one gets its name; what it raises
                 leaves everything as it was.
 
         Raises:
             OSError: if the disk is full or the like; nothing has changed then.
-            TreeError: if something that is not ours has that name.
+            TreeError: if something else has that name: not ours, or in force from another release.
         """
         path = self.path(version)
         if os.path.lexists(path) and not os.path.exists(self._record(version)):
             raise TreeError(f"{path} is there and nobody here has made it; move it away")
+        if os.path.isdir(path) and self._read_record(version).get("checksum") == checksum:
+            repair_tree(path, files)
+            check(path)
+            open_to_all(path)
+            return
+        if version == self.current() or self._is_used(version):
+            raise TreeError(
+                f"{path} is in use and was made from another release; a second one of the same"
+                " version cannot be tried beside it, so switch to another version first"
+            )
         made = not os.path.isdir(self.root)
         os.makedirs(self.root, exist_ok=True)
         os.chmod(self.root, READABLE)
@@ -111,10 +130,11 @@ class Trees:
         workplace = tempfile.mkdtemp(dir=self.root, prefix=WORKPLACE)
         try:
             tree = os.path.join(workplace, "tree")
-            _write_tree(tree, files)
+            write_tree(tree, files)
             check(tree)
+            open_to_all(tree)
             # The record comes first: without its tree it only means that there is work to do.
-            record = {"checksum": checksum, "files": _hashes(tree)}
+            record = {"checksum": checksum, "files": fingerprint(tree)}
             write_entry(self._record(version), File(json.dumps(record) + "\n"))
             if os.path.isdir(path):
                 os.rename(path, os.path.join(workplace, "old"))
@@ -136,71 +156,48 @@ class Trees:
 
     def switch(self, version: str) -> None:
         """Put a version in force, at once. Raises OSError or TreeError."""
-        if os.path.lexists(self.link) and not os.path.islink(self.link):
-            raise TreeError(f"{self.link} is no link and nobody here has made it; move it away")
+        if os.path.lexists(self.link) and self.current() not in self.versions():
+            raise TreeError(f"{self.link} is not what was made here; move it away")
         write_entry(self.link, Link(version))
 
     def surplus(self, keep: int, wanted: str) -> list[str]:
-        """Return versions that may go: older ones beyond a number, unless a process uses them."""
+        """Return versions that may go once another is in force.
+
+        Args:
+            keep: How many old ones stay, the one that is in force now before all others.
+            wanted: The version that will be in force.
+        """
         others = [version for version in self.versions() if version != wanted]
-        try:
-            used = _working_directories()
-        except PermissionError:
-            return []  # nobody can tell, so all are
-        return [version for version in others[keep:] if self.path(version) not in used]
+        others.sort(key=lambda version: version != self.current())
+        return [version for version in others[keep:] if not self._is_used(version)]
+
+    def _is_used(self, version: str) -> bool:
+        """Tell whether a process has a version as its working directory, as consoles have noVNC.
+
+        Where not even root may look, as in some containers, each is taken to be.
+        """
+        path = os.path.realpath(self.path(version))
+        for link in glob.glob("/proc/[0-9]*/cwd"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                try:
+                    if os.readlink(link) == path:
+                        return True
+                except PermissionError:
+                    return True
+        return False
 
     def remove(self, version: str) -> None:
         """Remove a version, its record last, so that a run that dies is made good."""
-        shutil.rmtree(self.path(version), ignore_errors=True)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.path(version))
         os.unlink(self._record(version))
 
     def remove_all(self) -> None:
         """Remove every version with a record, and the directory if nothing else is in it."""
         self.clear_workplaces()
-        if os.path.islink(self.link):
+        if self.current() in self.versions():
             os.unlink(self.link)
         for version in self.versions():
             self.remove(version)
         if os.path.isdir(self.root) and not os.listdir(self.root):
             os.rmdir(self.root)
-
-
-def _write_tree(tree: str, files: Mapping[str, bytes]) -> None:
-    for path, content in files.items():
-        target = os.path.join(tree, path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o755 if is_executable(path) else 0o644)
-            os.fsync(file.fileno())
-    # mkdtemp and the umask have left the folders to root alone.
-    for folder, _, _ in os.walk(tree):
-        os.chmod(folder, READABLE)
-
-
-def _hashes(tree: str) -> dict[str, str]:
-    """Return the hash and mode of each file of a tree, except what Python compiles by itself."""
-    found = {}
-    for folder, folders, names in os.walk(tree):
-        if "__pycache__" in folders:
-            folders.remove("__pycache__")
-        for name in names:
-            path = os.path.join(folder, name)
-            with open(path, "rb") as file:
-                digest = hashlib.sha256(file.read()).hexdigest()
-            mode = os.lstat(path).st_mode & 0o7777
-            found[os.path.relpath(path, tree)] = f"{mode:04o} {digest}"
-    return found
-
-
-def _working_directories() -> set[str]:
-    """Return the working directory of each process; a console's is the noVNC that it serves.
-
-    Raises PermissionError where not even root may look, as in some containers.
-    """
-    found = set()
-    for path in glob.glob("/proc/[0-9]*/cwd"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            found.add(os.readlink(path))
-    return found

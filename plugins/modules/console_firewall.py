@@ -77,6 +77,7 @@ closed:
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.novnc.fleet.plugins.module_utils import (
@@ -95,7 +96,9 @@ from ansible_collections.novnc.fleet.plugins.module_utils.firewall import (
     Plan,
     openings,
 )
+from ansible_collections.novnc.fleet.plugins.module_utils.lock import locked
 from ansible_collections.novnc.fleet.plugins.module_utils.nft_ruleset import Ruleset
+from ansible_collections.novnc.fleet.plugins.module_utils.units import UNITS
 
 FIREWALLD_NOT_RUNNING = 252
 """What ``firewall-cmd --state`` exits with where there is nobody to ask (firewall-cmd(1))."""
@@ -221,14 +224,15 @@ def main() -> None:
     # ufw speaks the language of whoever asks.
     module.run_command_environ_update = {"LC_ALL": "C.UTF-8", "LANGUAGE": "C"}
     try:
-        host = Host(module)
-        absent = params["state"] == "absent"
-        plans = make_plans(host, params["listens"] or [], absent=absent, prune=params["prune"])
-        for plan in plans:
-            for warning in plan.warnings:
-                module.warn(warning)
-            if not module.check_mode:
-                host.carry_out(plan)
+        with nullcontext() if module.check_mode else locked(UNITS):
+            host = Host(module)
+            absent = params["state"] == "absent"
+            plans = make_plans(host, params["listens"] or [], absent=absent, prune=params["prune"])
+            for plan in plans:
+                for warning in plan.warnings:
+                    module.warn(warning)
+                if not module.check_mode:
+                    host.carry_out(plan)
     except (OSError, ValueError, FirewallError) as error:
         module.fail_json(msg=str(error))
         return

@@ -78,6 +78,10 @@ missing_groups:
   type: list
   elements: str
   returned: always
+version:
+  description: What its consoles are started with (C(NOVNC_CONSOLE_VERSION)); empty without any.
+  type: str
+  returned: always
 tls_fault:
   description: Why the certificate cannot be used; empty where it can, or none is wanted.
   type: str
@@ -187,6 +191,18 @@ def missing_groups(groups: list[str]) -> list[str]:
     return [group for group in groups if group not in known]
 
 
+def version() -> str:
+    """Return what the consoles' unit says that they are started with; empty without a unit."""
+    try:
+        with open(f"{UNITS}/novnc-console@.service", encoding="utf-8") as file:
+            found = re.search(
+                r'^Environment="NOVNC_CONSOLE_VERSION=(.*)"$', file.read(), re.MULTILINE
+            )
+    except FileNotFoundError:
+        return ""
+    return found[1] if found else ""
+
+
 def tls_fault(cert: str, key: str) -> str:
     """Return why a certificate and its key cannot be used, or an empty text."""
     if not cert and not key:
@@ -228,6 +244,7 @@ def main() -> None:
         listeners=[{**vars(one), "address": str(one.address)} for one in foreign_listeners(module)],
         ephemeral_ports=ephemeral_ports(),
         missing_groups=missing_groups(module.params["groups"]),
+        version=version(),
         tls_fault=tls_fault(module.params["tls_cert"], module.params["tls_key"]),
     )
 

@@ -140,9 +140,11 @@ def started(params: dict[str, Any], target: int, log: Any) -> Iterator[int]:
 
 def visit(port: int, timeout: int) -> None:
     """Load the page and go through the WebSocket, as a visitor does. Raises HopError."""
+    deadline = Deadline(timeout)
     for page in PAGES:
-        fetch_page(f"http://127.0.0.1:{port}/{page}", Deadline(timeout))
-    with open_console(f"ws://127.0.0.1:{port}/websockify", timeout=timeout) as stream:
+        fetch_page(f"http://127.0.0.1:{port}/{page}", deadline)
+    left = deadline.remaining()
+    with open_console(f"ws://127.0.0.1:{port}/websockify", timeout=left) as stream:
         found = stream.read_exactly(len(GREETING))
     if found != GREETING:
         raise HopError("rfb", f"{found!r} came through the WebSocket instead of {GREETING!r}")
@@ -171,8 +173,7 @@ def main() -> None:
             said = log.read().decode(errors="replace").strip().splitlines()[-3:]
             words = f"a console does not work with {params['web_root']} and {params['library']}"
             module.fail_json(
-                msg=f"{words}: {error}; nothing was switched"
-                + "".join(f"\nit says: {line}" for line in said)
+                msg=f"{words}: {error}" + "".join(f"\nit says: {line}" for line in said)
             )
             return
     module.exit_json(changed=False)

@@ -71,7 +71,7 @@ def debian(call: Any, name: str) -> tuple[str, str, list[str]]:
     """Return what dpkg and apt say: installed, candidate, files."""
     show = call("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Version}", name)
     status, _, version = show.partition(" ")
-    installed = upstream(version.strip()) if status.strip() == "ii" else ""
+    installed = upstream(version.strip()) if status[1:2] == "i" else ""
     # Left to itself, apt-cache writes what it has computed.
     unkept = ["--option", "Dir::Cache::pkgcache=", "--option", "Dir::Cache::srcpkgcache="]
     policy = re.search(r"Candidate: (\S+)", call("apt-cache", *unkept, "policy", name))
@@ -98,6 +98,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+
+    # apt and dnf speak the language of whoever asks.
+    module.run_command_environ_update = {"LC_ALL": "C.UTF-8", "LANGUAGE": "C"}
 
     def call(*command: str) -> str:
         status, out, _ = module.run_command(list(command))

@@ -54,8 +54,8 @@ options:
     default: /usr/bin/python3
   keep:
     description:
-      - Old versions that are kept. One that a running console still serves is
-        never removed.
+      - Old versions that are kept, the one that was in force last before all others. A noVNC that
+        a running console still serves is never removed.
     type: int
     default: 1
   archive:
@@ -153,12 +153,19 @@ class Run:
         """Install the version; return the versions and the one in force after it."""
         archive = self.module.params["archive"]
         if not self.installed and archive and not self.module.check_mode:
+            self._compare(archive)
             files = release_files(self.program, read_archive(archive), self.version)
             self.trees.install(self.version, files, self.module.params["checksum"], self._try)
             # SELinux's labels for the place, where it is in use.
             if os.path.exists(SELINUX):
                 self.module.run_command(["restorecon", "-R", self.program.root], check_rc=True)
         return sorted({*self.before, self.version}), self.current
+
+    def _compare(self, archive: str) -> None:
+        """See that what has come is what was sent. Raises ReleaseError."""
+        found = "sha256:" + self.module.sha256(archive)
+        if found != self.module.params["checksum"]:
+            raise ReleaseError(f"what has come to the host has {found}; nothing was installed")
 
     def _try(self, tree: str) -> None:
         """See that a Python program can be imported, and compile it. Raises ReleaseError."""
@@ -224,6 +231,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     version, state = module.params["version"], module.params["state"]
+    if module.params["keep"] < 0:
+        module.fail_json(
+            msg=f"keep {module.params['keep']} is no number of versions; write 0 or more"
+        )
     if version and not VERSION.match(version):
         module.fail_json(msg=f"version {version!r} cannot name a directory; write it like 1.7.0")
     lock = os.path.dirname(PROGRAMS[module.params["name"]].root)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import http.client
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from ansible.module_utils.urls import open_url
 
 _CHECKSUM = re.compile(r"sha256:([0-9a-f]{64})\Z")
 
-TIMEOUT = 60
+TIMEOUT = 20
 """Seconds without progress after which a download is given up."""
 
 PIP_TIMEOUT = 300
@@ -90,8 +91,11 @@ def _sha256(path: Path) -> str:
 
 
 def shown_url(url: str) -> str:
-    """Return a URL without user, password and query, fit for a message."""
-    parts = urlsplit(url)
+    """Return a URL without user, password and query, fit for a message. Raises FetchError."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise FetchError(f"the URL of a release cannot be read: {error}") from error
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -110,7 +114,7 @@ def from_url(url: str) -> Callable[[Path], None]:
                 shutil.copyfileobj(answer, file)
         except urllib.error.HTTPError as error:
             raise FetchError(f"{name} answers {error.code} ({error.reason})") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             words = "give the controller a way to it, or a URL that it reaches"
             raise FetchError(f"{name} cannot be fetched: {reason}; {words}") from error
@@ -126,7 +130,9 @@ def _copy(source: str, path: Path) -> None:
 
 
 def from_pip(pip: Sequence[str], requirement: str) -> Callable[[Path], None]:
-    """Return what has pip download a wheel, without what it depends on."""
+    """Return what has pip download a wheel, without what it depends on. Raises FetchError."""
+    if not pip:
+        raise FetchError(f"{requirement} has neither a URL nor a pip to come by (websockify_pip)")
 
     def get(path: Path) -> None:
         words = ["download", "--disable-pip-version-check", "--no-input", "--quiet", "--no-deps"]
@@ -141,12 +147,12 @@ def from_pip(pip: Sequence[str], requirement: str) -> Callable[[Path], None]:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise FetchError(f"'{' '.join(pip)}' cannot fetch {requirement}: {error}") from error
+            raise FetchError(f"'{pip[0]}' cannot fetch {requirement}: {error}") from error
         wheels = list(path.parent.glob("*.whl"))
         if done.returncode != 0 or len(wheels) != 1:
             told = done.stderr.strip().rpartition("\n")[2] or "there is no wheel"
             raise FetchError(
-                f"'{' '.join(pip)}' cannot fetch {requirement}: {told}; give the controller a pip"
+                f"'{pip[0]}' cannot fetch {requirement}: {told}; give the controller a pip"
                 " that works (websockify_pip), or the wheel itself (websockify_wheel_url)"
             )
         wheels[0].replace(path)

@@ -65,21 +65,39 @@ def version_of() -> dict[tuple[str, str], str]:
     return found
 
 
-def load(console: Console) -> set[str]:
-    """Load a console's page as a browser does; return the versions that its files are of.
+@dataclass
+class Browser:
+    """Somebody who loads a console's page, and keeps what it was told to keep."""
 
-    Raises AssertionError at any answer that is not 200, OSError if there is none.
-    """
-    found = set()
-    for page in PAGES:
-        connection = http.client.HTTPConnection(*console.address, timeout=30)
-        connection.request("GET", f"/{page}")
+    console: Console
+    kept: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    """Last-Modified and content of each page."""
+
+    def load(self) -> set[str]:
+        """Load the page; return the versions that its files are of.
+
+        Raises AssertionError at an answer that is neither 200 nor 304, OSError without any.
+        """
+        return {version_of()[page, hashlib.sha256(self._get(page)).hexdigest()] for page in PAGES}
+
+    def _get(self, page: str) -> bytes:
+        modified, content = self.kept.get(page, ("", b""))
+        connection = http.client.HTTPConnection(*self.console.address, timeout=30)
+        headers = {"If-Modified-Since": modified} if modified else {}
+        connection.request("GET", f"/{page}", headers=headers)
         answer = connection.getresponse()
-        content = answer.read()
+        new = answer.read()
         connection.close()
-        assert answer.status == 200, f"{console.vm}: /{page} answers {answer.status}"
-        found.add(version_of()[page, hashlib.sha256(content).hexdigest()])
-    return found
+        if answer.status == http.client.NOT_MODIFIED and modified:
+            return content
+        assert answer.status == http.client.OK, f"/{page} answers {answer.status}"
+        self.kept[page] = (answer.headers["Last-Modified"], new)
+        return new
+
+
+def load(console: Console) -> set[str]:
+    """Load a console's page for the first time; as `Browser.load`."""
+    return Browser(console).load()
 
 
 @dataclass
@@ -103,12 +121,12 @@ def watched(console: Console, pause: float) -> Iterator[Watch]:
         console: The console.
         pause: Seconds between two loads.
     """
-    watch, over = Watch(), threading.Event()
+    watch, over, browser = Watch(), threading.Event(), Browser(console)
 
     def look() -> None:
         while not over.is_set():
             try:
-                found = load(console)
+                found = browser.load()
             except (OSError, AssertionError, KeyError, http.client.HTTPException) as error:
                 watch.faults.append(repr(error))
             else:
@@ -136,6 +154,13 @@ def tree(host: Any) -> str:
         f" find {places} -xdev -type d | sort"
     )
     return str(host.check_output(command))
+
+
+def forget(host: Any, versions: dict[str, str]) -> None:
+    """Remove versions that are not in force."""
+    for program in ("novnc", "websockify"):
+        path, version = f"/opt/{program}", versions[f"{program}_version"]
+        host.check_output(f"rm -rf {path}/{version} {path}/.{version}.json")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:

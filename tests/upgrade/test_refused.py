@@ -18,7 +18,7 @@ import pytest
 
 from tests.harness.fleet import Console
 from tests.harness.releases import archive, checksum, wheel
-from tests.upgrade.conftest import NEW, OLD, converge, load, tree
+from tests.upgrade.conftest import NEW, OLD, converge, forget, load, tree
 
 Change = Callable[[dict[str, bytes]], None]
 
@@ -116,7 +116,7 @@ WEBSOCKIFY = {
 @pytest.fixture
 def refused(host: Any, find: Callable[[str], Console]) -> Iterator[Callable[..., None]]:
     """Return a function that runs what must be refused, and see afterwards that it was."""
-    host.check_output("rm -rf /opt/novnc/*1.6.0* /opt/websockify/*0.13.0*")
+    forget(host, NEW)
     before = tree(host)
 
     def run(words: str, **variables: Any) -> None:
@@ -177,6 +177,7 @@ def test_a_wheel_with_which_no_console_works(
         assert load(find("one")) == {OLD["novnc_version"]}
         with find("one").session() as client:
             assert client.info.name == "QEMU (one)"
+    forget(host, NEW)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -272,6 +273,8 @@ def test_a_full_disk(refused: Callable[..., None], host: Any) -> None:
         " && mount -o remount,size=$((size + 200))k /run/small && mount --bind /run/small /opt"
     )
     try:
+        before = host.check_output("find /opt -xdev | sort")
         refused("No space left on device", novnc_version=NEW["novnc_version"])
+        assert host.check_output("find /opt -xdev | sort") == before
     finally:
         host.check_output("umount /opt && umount /run/small && rmdir /run/small")

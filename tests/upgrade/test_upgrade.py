@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 
 from tests.harness.fleet import Console, background
-from tests.upgrade.conftest import NEW, OLD, converge, load, wait_until, watched
+from tests.harness.releases import archive, checksum
+from tests.upgrade.conftest import NEW, OLD, converge, forget, load, wait_until, watched
 
 EVERY = 0.02
 """Seconds between two loads of a page by somebody who never leaves."""
@@ -94,17 +96,43 @@ def test_a_version_in_use_is_kept(find: Callable[[str], Console], host: Any) -> 
 
 
 def test_what_was_changed_by_hand_is_made_good(find: Callable[[str], Console], host: Any) -> None:
-    host.check_output("echo '// mine' >> /opt/novnc/1.3.0/core/rfb.js")
-    host.check_output("rm /opt/websockify/0.12.0/websockify/websocket.py")
-    run = converge(OLD)
-    assert run.status == 0, run.output
+    root, library = "/opt/novnc/1.3.0", "/opt/websockify/0.12.0"
+    with find("one").session(timeout=120) as client, watched(find("one"), EVERY) as watch:
+        for damage in (
+            f"rm {library}/websockify/websocket.py {root}/vnc_lite.html",
+            f"echo mine > {root}/app/mine.js && ln -s /etc {root}/app/etc",
+            f"chmod 700 {library}/websockify && chown nobody {root}/core/websock.js",
+        ):
+            host.check_output(damage)
+            run = converge(OLD)
+            assert run.status == 0, run.output
+            assert run.changed, run.output
+            again = converge(OLD)
+            assert (again.status, again.changed) == (0, 0), again.output
+        background(client)
+    # It was mended in place, so nobody was turned away meanwhile.
+    assert watch.faults == []
+    assert not host.file(f"{root}/app/mine.js").exists
+    assert not host.file(f"{root}/app/etc").exists
     assert load(find("two")) == {"1.3.0"}
-    again = converge(OLD)
-    assert (again.status, again.changed) == (0, 0), again.output
+
+
+def test_another_build_of_what_is_in_force_is_refused(
+    find: Callable[[str], Console], host: Any, tmp_path: Path
+) -> None:
+    other = tmp_path / "release"
+    other.write_bytes(archive("1.3.0").read_bytes() + b"\0")
+    url = {"novnc_archive_url": f"file://{other}", "novnc_archive_checksum": checksum(other)}
+    run = converge({**OLD, **url})
+    assert run.status == 2, run.output
+    assert "/opt/novnc/1.3.0 is in use and was made from another release" in " ".join(
+        run.output.split()
+    )
+    assert load(find("one")) == {"1.3.0"}
 
 
 def test_what_is_not_ours_is_left_alone(host: Any) -> None:
-    host.check_output("rm -rf /opt/novnc/1.6.0 /opt/novnc/.1.6.0.json")
+    forget(host, NEW)
     host.check_output("mkdir -p /opt/novnc/1.6.0 && echo mine > /opt/novnc/1.6.0/vnc.html")
     try:
         run = converge(NEW)

@@ -130,14 +130,22 @@ class ConsoleHandler(ProxyRequestHandler):
         super().handle_one_request()
 
     def send_head(self):
-        """Give each file its time."""
+        """Give each file its time, and answer 304 for the very same file only.
+
+        By itself an older one would do as well, and after the way back to an older version
+        browsers would mix the two.
+        """
         signal.alarm(RESPONSE_TIMEOUT)
+        with contextlib.suppress(OSError):
+            modified = int(os.stat(self.translate_path(self.path)).st_mtime)
+            if self.headers.get("If-Modified-Since") != self.date_time_string(modified):
+                del self.headers["If-Modified-Since"]
         return super().send_head()
 
     def translate_path(self, path):
         """Return the file of a request's path: a setting's comes from the settings, if there."""
         name = path.partition("?")[0]
-        if name in SETTINGS and os.path.exists(self.server.settings + name):
+        if name in SETTINGS and os.path.isfile(self.server.settings + name):
             return self.server.settings + name
         return super().translate_path(path)
 
@@ -216,7 +224,8 @@ def make_proxy(environ):
         RequestHandlerClass=ConsoleHandler,
         listen_fd=sys.stdin.fileno(),
         web=os.path.realpath(environ["NOVNC_CONSOLE_WEB_ROOT"]),
-        settings=environ["NOVNC_CONSOLE_SETTINGS"],
+        # The unit of an older release of ours does not have it.
+        settings=environ.get("NOVNC_CONSOLE_SETTINGS", ""),
         auth_plugin=AllowedOrigins(environ["NOVNC_CONSOLE_ORIGINS"].split()),
         idle_timeout=int(environ["NOVNC_CONSOLE_IDLE_TIMEOUT"]),
         **target_options(environ["NOVNC_CONSOLE_TARGET"]),
