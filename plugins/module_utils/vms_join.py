@@ -131,9 +131,10 @@ def typed_vm(host: str, one: Typed, state: str) -> Vm:
 def _typed_displays(one: Typed) -> tuple[Display, ...]:
     if isinstance(one.vnc, UnixTarget):
         return (unix_display(one.vnc.path),)
-    if parse_address(one.vnc.host):
-        return (tcp_display(one.vnc.host, one.vnc.port),)
-    return (Display("ipv4", one.vnc.host, one.vnc.port, "", 0, None, False),)
+    host = "127.0.0.1" if one.vnc.host == "localhost" else one.vnc.host
+    if parse_address(host):
+        return (tcp_display(host, one.vnc.port),)
+    return (Display("ipv4", host, one.vnc.port, "", 0, None, False),)  # another machine's name
 
 
 def with_warnings(vm: Vm) -> Vm:

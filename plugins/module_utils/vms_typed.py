@@ -52,7 +52,8 @@ def read_consoles(path: str = CONSOLES) -> list[Typed]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            return [_typed(entry) for entry in json.load(file)]
+            entries: list[Any] = json.load(file)
+            return [_typed(entries[position]) for position in range(len(entries))]
     except FileNotFoundError:
         return []
     except OSError as error:
