@@ -102,12 +102,15 @@ def with_console(host: str, vm: Vm, consoles: Sequence[Typed]) -> Vm:
         return vm
     one = consoles[0]
     name, uuid, title, warnings = vm.name, vm.uuid, vm.title, vm.warnings
-    if vm.expect_name == NAMELESS:
-        name, uuid = one.name, made_uuid(host, one.name) if uuid == made_uuid(host, name) else uuid
-    elif one.name != name:
-        warnings += (f"its console is called {one.name}; as a VM it goes by its own name",)
-    if one.title != one.name or title == vm.name:
+    if one.title != one.name:
         title = one.title
+    if vm.expect_name == NAMELESS:
+        name, title = one.name, one.title
+        uuid = made_uuid(host, one.name) if uuid == made_uuid(host, vm.name) else uuid
+    elif one.name != name:
+        # Somebody's short name for it, or the console of a VM that is gone: who can tell?
+        mend = f"if it is meant for it, write expect_name: {vm.expect_name}"
+        warnings += (f"a console called {one.name} shows it; {mend}",)
     # Without a display of its own it may have one inside the guest, which somebody has typed.
     displays = vm.displays or (_typed_displays(one) if vm.state == "running" else ())
     return replace(

@@ -52,8 +52,10 @@ def read_consoles(path: str = CONSOLES) -> list[Typed]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            entries: list[Any] = json.load(file)
-            return [_typed(entries[position]) for position in range(len(entries))]
+            entries = json.load(file)
+        if not isinstance(entries, list):
+            raise TypeError(type(entries).__name__)
+        return [_typed(entry) for entry in entries]
     except FileNotFoundError:
         return []
     except OSError as error:

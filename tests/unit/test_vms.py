@@ -162,8 +162,8 @@ def test_a_console_gives_title_and_a_name_to_who_has_none() -> None:
 
 def test_another_name_is_told() -> None:
     vm = with_console("kvm1", domain("long", ONE, 5900), [console("a", "127.0.0.1:5900")])
-    assert (vm.name, vm.title) == ("long", "a")
-    assert "is called a" in vm.warnings[0]
+    assert (vm.name, vm.title) == ("long", "long")
+    assert "called a shows it" in vm.warnings[0]
 
 
 def test_a_running_vm_without_a_display_takes_the_typed_one() -> None:
