@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener, parse_ss
@@ -55,12 +55,13 @@ class QemuVm:
 def qemu_processes(proc: str = "/proc") -> list[QemuVm]:
     """Return a VM for each QEMU process of this host, containers' left out."""
     found = []
+    listeners = cache(_listeners)
     for path in sorted(Path(proc).glob("[0-9]*"), key=lambda path: int(path.name)):
         # A process may end at any moment, and those of containers have addresses of their own.
         with suppress(OSError):
             words = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
             if PROGRAM.match(words[0]) and not _is_in_container((path / "status").read_text()):
-                found.append(parse_command(words, partial(_held, path.name)))
+                found.append(parse_command(words, partial(_held, path.name, listeners)))
     # While -daemonize forks there are two processes of one VM.
     return list(dict.fromkeys(found))
 
@@ -71,15 +72,19 @@ def _is_in_container(status: str) -> bool:
     return found is not None and len(found[1].split()) > 1
 
 
-def _held(pid: str) -> list[Listener] | None:
-    """Return where a process listens on TCP; None where this user may not know."""
+def _listeners() -> list[Listener]:
+    """Return what listens on TCP; nothing where iproute2 is not there, as a VM is still a VM."""
     command = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.SubprocessError):  # without iproute2, the VM is still a VM
-        return None
-    own = [one for one in parse_ss(done.stdout) if one.owner.endswith(f", process {pid}")]
-    return own or None
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return parse_ss(done.stdout)
+
+
+def _held(pid: str, listeners: Callable[[], list[Listener]]) -> list[Listener] | None:
+    """Return where a process listens on TCP; None where this user may not know."""
+    return [one for one in listeners() if one.owner.endswith(f", process {pid}")] or None
 
 
 def parse_options(text: str, first: str) -> dict[str, str]:

@@ -75,9 +75,9 @@ def host() -> Iterator[Any]:
 def vm_info(directory: Path, *more: str, **options: Any) -> tuple[int, dict[str, Any]]:
     """Run the module as Ansible does; return the exit status and what it returned."""
     arguments = json.dumps({"host": "kvm4", **options})
-    command = [BIN / "ansible", "kvm4", "-i", INVENTORY, "-m", "novnc.fleet.vm_info"]
+    command = [str(BIN / "ansible"), "kvm4", "-i", INVENTORY, "-m", "novnc.fleet.vm_info"]
     done = subprocess.run(
-        [*command, "-a", arguments, "--tree", directory, *more],
+        [*command, "-a", arguments, "--tree", str(directory), *more],
         cwd=ROOT,
         env=ENV,
         capture_output=True,

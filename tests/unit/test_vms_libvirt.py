@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from ansible_collections.novnc.fleet.plugins.module_utils import vms_libvirt
 from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     Display,
     Vm,
@@ -14,6 +15,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     unix_display,
 )
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_libvirt import (
+    libvirt_domains,
     libvirt_is_there,
     parse_domains,
 )
@@ -124,3 +126,65 @@ def test_libvirt_has_to_answer_where_a_unit_is_enabled_or_not_at_rest(
     absent = "Id=virtqemud.socket\nActiveState=inactive\nUnitFileState=\n"
     shown = f"{absent}\nId=libvirtd.service\nActiveState={active}\nUnitFileState={file}\n"
     assert libvirt_is_there(shown) is there
+
+
+ONE, TWO = (f"<domain><name>{name}</name><uuid>{name}</uuid></domain>" for name in ("one", "two"))
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the only directory for programs; by what its systemctl says, libvirt is there."""
+    monkeypatch.setattr(vms_libvirt, "ENVIRONMENT", {"PATH": str(tmp_path)})
+    program(tmp_path, "systemctl", "echo UnitFileState=enabled")
+    return tmp_path
+
+
+def program(directory: Path, name: str, script: str) -> None:
+    """Make a program of a few lines, with the shell's own commands."""
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def virsh(directory: Path, listed: str, shown: str) -> None:
+    """Make a virsh that lists and shows so, and complains about a domain that has gone."""
+    gone = "echo \"error: failed to get domain 'x'\" >&2; exit 1"
+    program(directory, "virsh", f'case "$*" in *list*) {listed};; *) {shown}; {gone};; esac')
+
+
+def test_without_virsh_libvirt_cannot_be_asked(programs: Path) -> None:
+    with pytest.raises(VmsError, match="install libvirt-clients"):
+        libvirt_domains()
+    program(programs, "systemctl", "echo ActiveState=inactive")
+    assert libvirt_domains() is None
+
+
+def test_no_domains_are_an_empty_list(programs: Path) -> None:
+    virsh(programs, "echo", "exit 1")
+    assert libvirt_domains() == []
+
+
+def test_a_domain_that_goes_while_it_is_read_is_no_error(programs: Path) -> None:
+    mark = programs / "read"
+    listed = f"echo one; test -e {mark} || echo two"
+    virsh(programs, listed, f"echo '{ONE}'; : > {mark}")
+    found = libvirt_domains()
+    assert found is not None
+    assert [vm.name for vm in found] == ["one"]
+
+
+def test_a_domain_that_is_listed_and_never_shown_is_an_error(programs: Path) -> None:
+    virsh(programs, "echo one; echo two", f"echo '{ONE}'")
+    with pytest.raises(VmsError, match="3 times in a row"):
+        libvirt_domains()
+    virsh(programs, "echo one; echo two", f"echo '{ONE}{TWO}'")
+    assert len(libvirt_domains() or []) == 2
+
+
+def test_virsh_that_fails_or_hangs_is_an_error(programs: Path) -> None:
+    program(programs, "virsh", "echo 'error: Failed to connect socket' >&2; exit 1")
+    with pytest.raises(VmsError, match="Failed to connect socket; start its"):
+        libvirt_domains()
+    program(programs, "virsh", "exec /bin/sleep 10")
+    with pytest.raises(VmsError, match=r"within 0\.2 s"):
+        libvirt_domains(0.2)
