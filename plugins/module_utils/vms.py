@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.novnc.fleet.plugins.module_utils.probe import Console, probe_all
+from ansible_collections.novnc.fleet.plugins.module_utils.units import CONSOLES_JSON
 from ansible_collections.novnc.fleet.plugins.module_utils.verdict import state
 from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     Display,
@@ -28,7 +29,6 @@ from ansible_collections.novnc.fleet.plugins.module_utils.vms_libvirt import lib
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_qemu import qemu_processes
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_qmp import ask_monitor
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_typed import (
-    CONSOLES,
     Typed,
     match,
     read_consoles,
@@ -61,7 +61,7 @@ def find_vms(
     host: str,
     qmp: Mapping[str, str] | None = None,
     *,
-    consoles: str = CONSOLES,
+    consoles: str = CONSOLES_JSON,
     timeout: float = 10.0,
 ) -> list[Vm]:
     """Return the VMs of this host, each once; arguments and errors as in `survey`."""
@@ -80,7 +80,7 @@ def survey(
     host: str,
     qmp: Mapping[str, str] | None = None,
     *,
-    consoles: str = CONSOLES,
+    consoles: str = CONSOLES_JSON,
     timeout: float = 10.0,
 ) -> Survey:
     """Return what this host has.

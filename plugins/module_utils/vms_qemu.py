@@ -21,7 +21,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     unix_display,
 )
 
-PROGRAM = re.compile(r"(.*/)?(qemu|kvm|qemu-kvm|qemu-system-[a-z0-9_]+)\Z")
+PROGRAM = re.compile(r"(.*/)?\.?(qemu|kvm|qemu-kvm|qemu-system-[\w.-]+)\Z")
 
 FIRST_PORT = 5900
 FIRST_WEBSOCKET_PORT = 5700
@@ -149,8 +149,7 @@ def _listening(server: Mapping[str, str], held: Held) -> list[Display] | None:
     if not ports or "reverse" in on:  # none, or it calls a viewer
         return []
     websocket = _websocket_port(server.get("websocket", ""), int(number))
-    versions = {4, 6} - ({6} if "ipv4" in on else set()) - ({4} if "ipv6" in on else set())
-    places = _places(host, ports, versions, held)
+    places = _places(host, ports, held)
     if places is None:
         return None
     return [tcp_display(address, port, websocket, secret) for address, port in places]
@@ -164,25 +163,19 @@ def _port_range(number: str, last: str) -> range:
     return range(FIRST_PORT + int(number), FIRST_PORT + to + 1)
 
 
-def _places(
-    host: str, ports: range, versions: set[int], held: Held
-) -> list[tuple[str, int]] | None:
+def _places(host: str, ports: range, held: Held) -> list[tuple[str, int]] | None:
     """Return the addresses and ports that a host and a range came to; None where unknown."""
     address = parse_address(host)
     if address is not None and len(ports) == 1:
         return [(str(address), ports[0])]
     listeners = held()
     if listeners is not None:
-        mine = [
-            one
-            for one in listeners
-            if one.port in ports and one.address.version in versions and _may_be(one, host)
-        ]
+        mine = [one for one in listeners if one.port in ports and _may_be(one, host)]
         mine.sort(key=lambda one: (one.address.version, str(one)))
         return [(str(one.address), one.port) for one in mine]
-    # IPv4 is what everybody has of localhost and of all addresses.
+    # IPv4 is what nearly everybody has of localhost and of all addresses.
     simple = {"localhost": "127.0.0.1", "": "0.0.0.0"}.get(host)  # noqa: S104
-    return [(simple, ports[0])] if simple and len(ports) == 1 and 4 in versions else None
+    return [(simple, ports[0])] if simple and len(ports) == 1 else None
 
 
 def _may_be(listener: Listener, host: str) -> bool:

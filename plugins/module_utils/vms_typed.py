@@ -16,9 +16,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
     parse_address,
     parse_target,
 )
+from ansible_collections.novnc.fleet.plugins.module_utils.units import CONSOLES_JSON
 from ansible_collections.novnc.fleet.plugins.module_utils.vm import Vm, VmsError
-
-CONSOLES = "/etc/novnc-fleet/consoles.json"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Typed:
     local: bool
 
 
-def read_consoles(path: str = CONSOLES) -> list[Typed]:
+def read_consoles(path: str = CONSOLES_JSON) -> list[Typed]:
     """Return the host's typed consoles; none where the file is not there.
 
     Raises:

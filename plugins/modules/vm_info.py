@@ -186,8 +186,8 @@ import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.novnc.fleet.plugins.module_utils.units import CONSOLES_JSON
 from ansible_collections.novnc.fleet.plugins.module_utils.vms import Survey, VmsError, survey
-from ansible_collections.novnc.fleet.plugins.module_utils.vms_typed import CONSOLES
 
 
 def told_consoles(found: Survey) -> list[dict[str, Any]]:
@@ -215,7 +215,7 @@ def main() -> None:
         argument_spec={
             "host": {"type": "str"},
             "qmp": {"type": "dict", "default": {}},
-            "consoles": {"type": "path", "default": CONSOLES},
+            "consoles": {"type": "path", "default": CONSOLES_JSON},
             "timeout": {"type": "float", "default": 10},
         },
         supports_check_mode=True,

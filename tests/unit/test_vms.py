@@ -116,6 +116,14 @@ def test_a_monitors_word_counts_more_than_the_command_line() -> None:
     assert unknown.state == "unknown"
 
 
+def test_a_monitor_is_never_taken_for_a_domain_of_its_name() -> None:
+    red, plain = process("a", 5900, ONE), process("a", 5901)
+    vms_found = join("kvm1", [domain("a", ONE, 5900)], [red, plain], [process("a", 5901, TWO)])
+    assert [(vm.source, vm.uuid) for vm in vms_found] == [("libvirt", ONE), ("qemu", TWO)]
+    (vm,) = join("kvm1", [domain("a", ONE, 5900)], [red], [red])
+    assert vm.source == "libvirt"
+
+
 def test_a_console_belongs_to_the_vm_of_its_name_wherever_that_is_now() -> None:
     a, b = domain("a", ONE, 5901), domain("b", TWO, 5900)
     typed = [console("a", "127.0.0.1:5900"), console("b", "127.0.0.1:5901")]
