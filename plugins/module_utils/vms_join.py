@@ -41,6 +41,8 @@ def join(
 def _with_details(displays: Sequence[Display], told: Sequence[Display]) -> tuple[Display, ...]:
     """Return displays with the passwords that only the VM's process tells of, and all its own."""
     by_place = {display.place: display for display in told}
+    if displays and not any(one.place in by_place for one in displays):
+        return tuple(displays)  # it was restarted in between: the process is the one before
     known = [by_place.pop(one.place, one) for one in displays]
     return (*known, *by_place.values())
 

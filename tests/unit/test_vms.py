@@ -61,8 +61,16 @@ def test_a_domain_and_its_process_are_one_vm_and_its_password_is_told_of() -> No
 
 
 def test_a_display_that_only_the_process_knows_comes_after_libvirts() -> None:
+    shown, hidden = (tcp_display("127.0.0.1", port) for port in (5900, 5907))
+    (vm,) = join("kvm1", [domain("a", ONE, 5900)], [QemuVm("a", ONE, (hidden, shown))], [])
+    assert vm.displays == (shown, hidden)
+    (vm,) = join("kvm1", [domain("a", ONE)], [QemuVm("a", ONE, (hidden,))], [])
+    assert vm.displays == (hidden,)
+
+
+def test_where_a_domain_was_before_its_restart_is_no_display_of_it() -> None:
     (vm,) = join("kvm1", [domain("a", ONE, 5900)], [process("a", 5907, ONE)], [])
-    assert [one.port for one in vm.displays] == [5900, 5907]
+    assert [one.port for one in vm.displays] == [5900]
 
 
 def test_a_process_of_a_domain_that_has_just_ended_is_no_vm_of_its_own() -> None:
