@@ -98,12 +98,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener, parse_ss
 from ansible_collections.novnc.fleet.plugins.module_utils.units import DROP_IN, UNITS
-
-LIBVIRT_UNITS = (
-    "libvirtd.service",
-    "libvirtd.socket",
-    "virtqemud.service",
-    "virtqemud.socket",
+from ansible_collections.novnc.fleet.plugins.module_utils.vms_libvirt import (
+    UNITS as LIBVIRT_UNITS,
 )
 
 

@@ -11,48 +11,25 @@ from ansible_collections.novnc.fleet.plugins.module_utils.console import open_co
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
 from tests.harness.fleet import consoles, hosts
+from tests.libvirt.domains import define, forget
 
 ADDRESS = "198.18.90.22"
 DOMAINS = ("red", "green", "blue")
 RESTARTS = 20
-
-DOMAIN = """\
-<domain type='qemu'>
-  <name>{name}</name>
-  <memory unit='MiB'>16</memory>
-  <os><type arch='x86_64' machine='pc'>hvm</type></os>
-  <devices>
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='raw'/>
-      <source file='/var/lib/libvirt/images/{name}.img'/>
-      <target dev='hda' bus='ide'/>
-    </disk>
-    <graphics type='vnc' {graphics}/>
-    <video><model type='vga'/></video>
-  </devices>
-</domain>
-"""
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Any]:
     """Return the host, with domains defined, and none running."""
     found = hosts()["kvm4"]
-    auto = "port='-1' autoport='yes' listen='127.0.0.1'"
+    auto = "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/>"
     for name in DOMAINS:
         define(found, name, auto)
-    define(found, "fixed", "port='5900' autoport='no' listen='0.0.0.0'")
+    fixed = "<graphics type='vnc' port='5900' autoport='no' listen='0.0.0.0'/>"
+    define(found, "fixed", fixed)
     yield found
     for name in (*DOMAINS, "fixed"):
-        found.run(f"virsh destroy {name}; virsh undefine {name}")
-
-
-def define(host: Any, name: str, graphics: str) -> None:
-    """Define a domain that runs the test guest."""
-    image = f"/var/lib/libvirt/images/{name}.img"
-    host.check_output(f"python3 /usr/local/lib/test-host/guest_image.py {name} {image}")
-    xml = DOMAIN.format(name=name, graphics=graphics)
-    host.check_output(f'cat > /run/{name}.xml <<"END"\n{xml}END\nvirsh define /run/{name}.xml')
+        forget(found, name)
 
 
 def displays_over_restarts(host: Any) -> list[str]:

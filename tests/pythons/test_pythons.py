@@ -42,6 +42,12 @@ def test_the_host_tells_about_itself(machine: Machine) -> None:
     assert info["libvirt"] is False
 
 
+def test_the_host_tells_its_vms(machine: Machine, consoles: Consoles) -> None:
+    found = machine.module("vm_info", host=machine.name)
+    assert {vm["name"]: vm["state"] for vm in found["vms"]} == dict.fromkeys(consoles, "running")
+    assert found["libvirt"] is False
+
+
 @pytest.mark.parametrize("vm", VMS)
 def test_a_visitor_reaches_the_vm(consoles: Consoles, vm: str) -> None:
     console = consoles[vm]
