@@ -46,7 +46,7 @@ def repair_tree(tree: str, files: Mapping[str, bytes]) -> None:
                     folders.remove(name)
                     shutil.rmtree(path)
                 else:
-                    os.chown(path, 0, 0)
+                    os.chown(path, os.geteuid(), os.getegid())
             elif relative not in files:
                 os.unlink(path)
     for path, content in files.items():
@@ -60,13 +60,13 @@ def _mode(path: str) -> int:
 
 
 def _is(path: str, content: bytes, mode: int) -> bool:
-    """Tell whether a regular file of root's has this content and mode."""
+    """Tell whether a regular file of our own has this content and mode."""
     try:
         info = os.lstat(path)
-        if not stat.S_ISREG(info.st_mode) or stat.S_IMODE(info.st_mode) != mode or info.st_uid:
+        if not stat.S_ISREG(info.st_mode) or stat.S_IMODE(info.st_mode) != mode:
             return False
         with open(path, "rb") as file:
-            return file.read() == content
+            return info.st_uid == os.geteuid() and file.read() == content
     except FileNotFoundError:
         return False
 

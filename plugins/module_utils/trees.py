@@ -113,12 +113,13 @@ class Trees:
         path = self.path(version)
         if os.path.lexists(path) and not os.path.exists(self._record(version)):
             raise TreeError(f"{path} is there and nobody here has made it; move it away")
-        if os.path.isdir(path) and self._read_record(version).get("checksum") == checksum:
+        there = os.path.isdir(path)
+        if there and self._read_record(version).get("checksum") == checksum:
             repair_tree(path, files)
             check(path)
             open_to_all(path)
             return
-        if version == self.current() or self._is_used(version):
+        if there and (version == self.current() or self._is_used(version)):
             raise TreeError(
                 f"{path} is in use and was made from another release; a second one of the same"
                 " version cannot be tried beside it, so switch to another version first"
