@@ -16,7 +16,7 @@ _MAX_REASON = 123
 """Bytes that a close frame has for its reason (RFC 6455, section 5.5)."""
 
 
-class FrameFault(Exception):
+class FrameFaultError(Exception):
     """Bytes which no client may send.
 
     Attributes:
@@ -70,7 +70,7 @@ class FrameReader:
         Data come as `BINARY` in pieces of any size, `CLOSE`, `PING` and `PONG` whole.
 
         Raises:
-            FrameFault: The bytes break the protocol; nothing can be fed after that.
+            FrameFaultError: The bytes break the protocol; nothing can be fed after that.
         """
         found: list[tuple[int, bytes]] = []
         view = memoryview(data)
@@ -100,7 +100,7 @@ class FrameReader:
         if len(self._head) == size:
             length = int.from_bytes(self._head[2:-4], "big") if size > 6 else short
             if length < {126: 126, 127: 65536}.get(short, 0) or length >> 63:
-                raise FrameFault(f"a frame's length of {length} is written in a wrong way")
+                raise FrameFaultError(f"a frame's length of {length} is written in a wrong way")
             self._opcode = self._head[0] & 0x0F
             if self._opcode < CLOSE:
                 self._in_message = not self._head[0] & 0x80
@@ -111,7 +111,7 @@ class FrameReader:
     def _check(self, first: int, second: int) -> None:
         opcode = first & 0x0F
         if opcode == 0x1:
-            raise FrameFault("text where binary data belong", 1003)
+            raise FrameFaultError("text where binary data belong", 1003)
         broken = None
         if first & 0x70 or opcode not in _KNOWN:
             broken = f"a frame begins with {first:#x}"
@@ -122,7 +122,7 @@ class FrameReader:
         elif opcode < CLOSE and (opcode == CONTINUATION) != self._in_message:
             broken = "a continuation without a start, or a start within a message"
         if broken:
-            raise FrameFault(broken)
+            raise FrameFaultError(broken)
 
     def _take_payload(self, piece: memoryview, found: list[tuple[int, bytes]]) -> None:
         clear = unmask(piece, self._mask)

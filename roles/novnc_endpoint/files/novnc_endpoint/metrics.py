@@ -42,8 +42,8 @@ def exposition(
         ("open_fds", "gauge", "Open descriptors.", {"": len(os.listdir("/proc/self/fd"))}),
     ]
     lines = []
-    for name, kind, help, values in families:
-        lines += [f"# HELP novnc_endpoint_{name} {help}", f"# TYPE novnc_endpoint_{name} {kind}"]
+    for name, kind, meaning, values in families:
+        lines += [f"# HELP novnc_endpoint_{name} {meaning}", f"# TYPE novnc_endpoint_{name} {kind}"]
         lines += [f"novnc_endpoint_{name}{labels} {value}" for labels, value in values.items()]
     return "\n".join([*lines, ""])
 

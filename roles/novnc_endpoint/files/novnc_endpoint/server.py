@@ -29,6 +29,8 @@ _FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)
 _HANDSHAKE_TIMEOUT = 10.0
 _SETTLING_TIME = 5.0
 """Seconds for requests under way when the process is told to stop."""
+_LAST_WORDS = 1.0
+"""Seconds for what has been said last to be sent."""
 _BACKLOG = 1024
 
 
@@ -45,17 +47,36 @@ class Server:
         self._server: asyncio.AbstractServer | None = None
         self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
-        """Serve until told to stop, and until the last session has ended. Raises OSError."""
+    async def serve(self) -> None:
+        """Serve until told to stop; no request is left unanswered then. Raises OSError."""
         await self._runner.setup()
         await self._listen(self._endpoint.settings)
+        self._listen_to_signals()
+        notify("READY=1")
+        await self._stopping.wait()
+        if self._server:
+            self._server.close()
+        self._listener.close()
+        await self._runner.server.shutdown(_SETTLING_TIME)
+        await self._endpoint.settled()
+
+    async def see_sessions_off(self) -> None:
+        """Wait until the last session has ended and its visitor has been told."""
+        self._listen_to_signals()
+        await self._sessions.none_left()
+        await asyncio.sleep(_LAST_WORDS)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    def _listen_to_signals(self) -> None:
+        """Do what the signals say, in this process."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_signal_handler(signal.SIGINT, self._end_sessions)
-        notify("READY=1")
-        await self._stopping.wait()
-        await self._drain()
 
     async def _listen(self, settings: Settings) -> None:
         """Listen with the certificates in force now, instead of those before."""
@@ -74,6 +95,8 @@ class Server:
             old.close()
 
     def _reload(self) -> None:
+        if self._stopping.is_set():
+            return
         asyncio.get_running_loop().create_task(self._read_anew())
 
     async def _read_anew(self) -> None:
@@ -97,22 +120,6 @@ class Server:
         self._stopping.set()
         for session in self._sessions:
             session.end(GOING_AWAY, "the endpoint has been stopped")
-
-    async def _drain(self) -> None:
-        """Take nobody new, and live on for those who are here."""
-        if self._server:
-            self._server.close()
-        self._listener.close()
-        await self._runner.server.shutdown(_SETTLING_TIME)
-        await self._endpoint.settled()
-        if len(self._sessions):
-            journal("draining", sessions=len(self._sessions))
-            if os.fork():
-                os._exit(0)
-            await self._sessions.none_left()
-            # A moment for the last words; then without the parent's threads, which are not here.
-            await asyncio.sleep(1)
-            os._exit(0)
 
 
 def notify(state: str) -> None:

@@ -16,7 +16,7 @@ from novnc_endpoint.frames import (
     CLOSE,
     PING,
     PONG,
-    FrameFault,
+    FrameFaultError,
     FrameReader,
     close_frame,
     frame_head,
@@ -65,9 +65,9 @@ class Session:
     """
 
     def __init__(
-        self, id: str, vm: str, uuid: str, visitor: Visitor, ended: Callable[[Session], None]
+        self, identity: str, vm: str, uuid: str, visitor: Visitor, ended: Callable[[Session], None]
     ) -> None:
-        self.id, self.vm, self.uuid, self.visitor = id, vm, uuid, visitor
+        self.id, self.vm, self.uuid, self.visitor = identity, vm, uuid, visitor
         self.bytes_in = self.bytes_out = 0
         self.reason = ""
         self.client = End(self)
@@ -103,7 +103,7 @@ class Session:
                 self._rfb_from_server(data)
             else:
                 self._from_client(data)
-        except FrameFault as fault:
+        except FrameFaultError as fault:
             self.end(fault.code, f"the visitor broke the WebSocket protocol: {fault.reason}")
         except Refused as refused:
             self.refuse(refused.reason)

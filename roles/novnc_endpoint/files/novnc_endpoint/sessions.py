@@ -65,9 +65,9 @@ class Sessions:
         if not self._open:
             self._empty.set()
 
-    def kill(self, id: str, reason: str) -> bool:
+    def kill(self, identity: str, reason: str) -> bool:
         """End a session; return whether there was one of that id."""
-        session = self._open.get(id)
+        session = self._open.get(identity)
         if session:
             session.end(POLICY, reason)
         return session is not None
