@@ -9,6 +9,7 @@ import json
 import secrets
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 from novnc_endpoint.session import POLICY, Limits, Session, Visitor
 
@@ -38,7 +39,7 @@ class Sessions:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def __iter__(self) -> object:
+    def __iter__(self) -> Iterator[Session]:
         return iter(list(self._open.values()))
 
     def __len__(self) -> int:

@@ -31,7 +31,7 @@ def handshake_fault(request: web.Request) -> str:
     return "" if whole else "the header Sec-WebSocket-Key is no key"
 
 
-class HandOver(web.Response):
+class HandOver(web.Response):  # type: ignore[misc]
     """The answer 101, and the end of HTTP on its connection.
 
     Raises ConnectionResetError when it is sent to somebody who has gone.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from aiohttp import web
@@ -19,6 +20,8 @@ from novnc_endpoint.settings import Settings
 from novnc_endpoint.tls import certificate_names
 from novnc_endpoint.upgrade import HandOver, handshake_fault
 from novnc_endpoint.vnc_servers import Finder, NoConsoleError, connect
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MODES = ("control", "watch")
 _MAX_HEADER = 255
@@ -50,17 +53,16 @@ class Endpoint:
         found.router.add_get("/vm/{vm}/websockify", self._open)
         return found
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: web.Handler) -> web.StreamResponse:  # type: ignore[name-defined]
+    @web.middleware  # type: ignore[untyped-decorator]
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let only gateways in, and no page at all."""
         try:
             self._check_caller(request)
-            answer: web.StreamResponse = await handler(request)
+            return await handler(request)
         except VmsError as error:
             return self._refuse(request, web.HTTPServiceUnavailable(text=f"{error}\n"))
         except web.HTTPException as refusal:
             return self._refuse(request, refusal)
-        return answer
 
     def _check_caller(self, request: web.Request) -> None:
         transport = request.transport
