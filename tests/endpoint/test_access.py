@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 
 from tests.endpoint.conftest import GATEWAY, PKI, Endpoint, refusal
 
@@ -89,6 +88,6 @@ def test_the_sandbox_is_tight(plain: Endpoint, libvirt: Endpoint) -> None:
         assert user == "novnc-endpoint"
 
 
-def test_errors_are_hop_errors() -> None:
-    with pytest.raises(HopError, match="cannot load the certificate"):
-        Endpoint(None, "198.18.90.42").open("web01", identity=("/missing.crt", "/missing.key"))
+def test_a_certificate_that_is_not_there_is_named(plain: Endpoint) -> None:
+    error = refusal(lambda: plain.open("web01", identity=("/missing.crt", "/missing.key")))
+    assert "cannot load the certificate '/missing.crt'" in str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
@@ -16,7 +17,7 @@ from tests.harness.fleet import background
 
 def test_all_vms_are_found(plain: Endpoint, libvirt: Endpoint) -> None:
     for endpoint, names in (
-        (plain, {"web01": "running", "db01": "running"}),
+        (plain, {"web01": "running", "db01": "running", "flood": "off"}),
         (libvirt, {"red": "running", "two words": "running", "locked": "running",
                    "socket": "running", "stopped": "off"}),
     ):  # fmt: skip
@@ -94,6 +95,36 @@ def test_a_session_is_listed_ended_and_written_down(plain: Endpoint) -> None:
     }  # fmt: skip
     assert (end["vm"], end["mode"], end["reason"]) == ("web01", "watch", "ended by boss")
     assert end["bytes_out"] > 30
+
+
+def test_who_takes_nothing_is_let_go_and_costs_nobody_anything(plain: Endpoint) -> None:
+    source = (Path(__file__).parent / "flood.py").read_text()
+    plain.on.check_output(f"cat > /run/flood.py <<'END'\n{source}END")
+    plain.on.check_output("systemd-run --unit=flood python3 /run/flood.py && sleep 1")
+    try:
+        before = memory(plain)
+        with plain.open("flood") as stalled, plain.open("web01") as stream:
+            assert RfbClient(stalled).handshake().name == "FLOOD"
+            stalled.send(b"\x03" + bytes(9))  # FramebufferUpdateRequest
+            time.sleep(2)
+            assert memory(plain) - before < 16 * 1024
+            other = RfbClient(stream)
+            other.handshake()
+            background(other)
+            (listed,) = [one for one in plain.sessions() if one["vm"] == "flood"]
+            time.sleep(8)
+            assert [one["vm"] for one in plain.sessions()] == ["web01"]
+        assert (
+            plain.journal(listed["session"])[1]["reason"] == "the visitor has taken nothing for 5 s"
+        )
+    finally:
+        plain.on.check_output("systemctl stop flood")
+
+
+def memory(endpoint: Endpoint) -> int:
+    """Return how many KiB an endpoint's process has in memory."""
+    pid = endpoint.on.check_output("systemctl show -P MainPID novnc-endpoint")
+    return int(endpoint.on.check_output(f"ps -o rss= -p {pid}"))
 
 
 def test_metrics_count(plain: Endpoint) -> None:
