@@ -92,7 +92,12 @@ def _resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
 
 
 def start_tls(
-    stream: SocketStream, server_hostname: str, *, ca: str | None = None, verify: bool = True
+    stream: SocketStream,
+    server_hostname: str,
+    *,
+    ca: str | None = None,
+    verify: bool = True,
+    identity: tuple[str, str] | None = None,
 ) -> None:
     """Speak TLS over ``stream`` from here on.
 
@@ -101,12 +106,14 @@ def start_tls(
         server_hostname: Name (or IP address) for SNI, which the certificate must bear.
         ca: File of trusted certificates (PEM) instead of the system's.
         verify: False takes any certificate.
+        identity: Files of a certificate of one's own and of its key (PEM), for servers that want
+            one.
 
     Raises:
         HopError: Hop ``tls``, with the mend for an untrusted certificate and for a server
             without TLS.
     """
-    context = _tls_context(ca, verify)
+    context = _tls_context(ca, verify, identity)
     step = f"speak TLS with {stream.peer}"
     with hop("tls", step, stream.deadline):
         stream.sock.settimeout(stream.deadline.remaining())
@@ -116,11 +123,17 @@ def start_tls(
             raise HopError("tls", f"cannot {step}: {_explain_tls(error)}") from error
 
 
-def _tls_context(ca: str | None, verify: bool) -> ssl.SSLContext:
+def _tls_context(ca: str | None, verify: bool, identity: tuple[str, str] | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError as error:
         raise HopError("tls", f"cannot load the CA file {ca!r}: {error}") from error
+    if identity:
+        try:
+            context.load_cert_chain(*identity)
+        except OSError as error:
+            message = f"cannot load the certificate {identity[0]!r} with its key: {error}"
+            raise HopError("tls", message) from error
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Union
 from urllib.parse import urlsplit
@@ -98,6 +99,8 @@ def enter_console(
     origin: str | None = None,
     ca: str | None = None,
     verify: bool = True,
+    identity: tuple[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> ByteStream:
     """Go the hops ``tls`` and ``http``, where there are such.
 
@@ -107,6 +110,8 @@ def enter_console(
         origin: HTTP ``Origin`` to send to a WebSocket proxy, as a browser does.
         ca: File of trusted certificates (PEM) for wss instead of the system's.
         verify: False takes any certificate for wss.
+        identity: Files of a client certificate and its key for wss (PEM).
+        headers: More HTTP headers, such as ``{"X-Console-User": "kim"}``.
 
     Returns:
         The stream to speak RFB over; closing it closes ``transport``.
@@ -117,9 +122,9 @@ def enter_console(
     if not isinstance(target, WebSocketTarget):
         return transport
     if target.tls:
-        start_tls(transport, target.host, ca=ca, verify=verify)
-    headers = {"Origin": origin} if origin else {}
-    return upgrade(transport, target.host_header, target.path, headers=headers)
+        start_tls(transport, target.host, ca=ca, verify=verify, identity=identity)
+    sent = {**({"Origin": origin} if origin else {}), **(headers or {})}
+    return upgrade(transport, target.host_header, target.path, headers=sent)
 
 
 def open_console(
@@ -128,15 +133,19 @@ def open_console(
     origin: str | None = None,
     ca: str | None = None,
     verify: bool = True,
+    identity: tuple[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
 ) -> ByteStream:
     """Return a stream to speak RFB over, for an `RfbClient`; close it after use.
 
     Args:
         address: As in `parse_console`.
-        origin: As in `enter_console`, and so ``ca`` and ``verify``.
+        origin: As in `enter_console`, and so all that follow but the last.
         ca: See there.
         verify: See there.
+        identity: See there.
+        headers: See there.
         timeout: Seconds for everything done with the stream until it is closed.
 
     Raises:
@@ -146,7 +155,15 @@ def open_console(
     target = parse_console(address)
     transport = connect_console(target, Deadline(timeout))
     try:
-        return enter_console(transport, target, origin=origin, ca=ca, verify=verify)
+        return enter_console(
+            transport,
+            target,
+            origin=origin,
+            ca=ca,
+            verify=verify,
+            identity=identity,
+            headers=headers,
+        )
     except HopError:
         transport.close()
         raise

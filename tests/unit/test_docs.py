@@ -10,7 +10,7 @@ import yaml
 from tests.harness.docs import ROLES, documents, specification
 from tests.harness.project import ROOT
 
-SHARED = {"novnc_vms"}
+SHARED = {"novnc_vms", "novnc_pki_dir"}
 """Variables that belong to no role alone, so that no role has a default for them."""
 
 

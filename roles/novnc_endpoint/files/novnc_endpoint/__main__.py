@@ -1,0 +1,45 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""Start the endpoint: ``python3 -m novnc_endpoint SETTINGS``, with its listener as descriptor 3."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from novnc_endpoint.server import Server
+from novnc_endpoint.sessions import journal
+
+
+async def make(settings_file: str) -> Server:
+    """Return the server; asyncio wants it to be made where it runs."""
+    return Server(settings_file)
+
+
+def main(settings_file: str) -> None:
+    """Serve until told to stop, and see off who is still here.
+
+    Raises:
+        OSError: The settings, the certificates or the listener cannot be used; and so ValueError
+            and KeyError.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    server = loop.run_until_complete(make(settings_file))
+    loop.run_until_complete(server.serve())
+    if server.sessions:
+        journal("draining", sessions=server.sessions)
+        # For systemd the service has stopped; the loop, at rest here, goes on in the child.
+        if os.fork():
+            os._exit(0)
+        loop.run_until_complete(server.see_sessions_off())
+    # Not by way of the interpreter's end: it would wait for threads that a child does not have.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"the endpoint cannot work: {type(error).__name__}: {error}")

@@ -1,0 +1,53 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""The endpoint's state in Prometheus' text format."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from novnc_endpoint.session import Session
+
+
+def exposition(
+    sessions: Sequence[Session], totals: Mapping[str, int], refusals: Mapping[int, int]
+) -> str:
+    """Return the metrics: what is open now, and sums since the start."""
+    modes = Counter(one.visitor.mode for one in sessions)
+    received = totals["bytes_in"] + sum(one.bytes_in for one in sessions)
+    sent = totals["bytes_out"] + sum(one.bytes_out for one in sessions)
+    families: list[tuple[str, str, str, dict[str, float]]] = [
+        (
+            "sessions",
+            "gauge",
+            "Sessions that are open.",
+            {f'{{mode="{mode}"}}': modes[mode] for mode in ("control", "watch")},
+        ),
+        ("sessions_total", "counter", "Sessions begun.", {"": totals["sessions"]}),
+        (
+            "bytes_total",
+            "counter",
+            "Bytes of RFB from and to visitors.",
+            {'{direction="in"}': received, '{direction="out"}': sent},
+        ),
+        (
+            "refusals_total",
+            "counter",
+            "Requests refused, by HTTP status.",
+            {f'{{status="{status}"}}': count for status, count in sorted(refusals.items())},
+        ),
+        ("resident_memory_bytes", "gauge", "Memory in use.", {"": _resident()}),
+        ("open_fds", "gauge", "Open descriptors.", {"": len(os.listdir("/proc/self/fd"))}),
+    ]
+    lines = []
+    for name, kind, meaning, values in families:
+        lines += [f"# HELP novnc_endpoint_{name} {meaning}", f"# TYPE novnc_endpoint_{name} {kind}"]
+        lines += [f"novnc_endpoint_{name}{labels} {value}" for labels, value in values.items()]
+    return "\n".join([*lines, ""])
+
+
+def _resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

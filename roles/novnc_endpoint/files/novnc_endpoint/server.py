@@ -1,0 +1,131 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""The process: its listener, its certificates, and what it leaves to the next one.
+
+systemd holds the listener (``novnc-endpoint.socket``). On SIGHUP settings and certificates are
+read anew. On SIGTERM the process stops listening and, where there are sessions, goes on as a child
+of itself: for systemd the service has stopped (``KillMode=process``) and the next one can start,
+while the sessions stay with the program that they were opened by. SIGINT, or a second SIGTERM,
+ends the sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+
+from aiohttp import web
+
+from novnc_endpoint.session import GOING_AWAY
+from novnc_endpoint.sessions import Sessions, journal
+from novnc_endpoint.settings import Settings, read_settings
+from novnc_endpoint.tls import server_context
+from novnc_endpoint.vnc_servers import finder
+from novnc_endpoint.web import Endpoint
+
+_FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)
+_HANDSHAKE_TIMEOUT = 10.0
+_SETTLING_TIME = 5.0
+"""Seconds for requests under way when the process is told to stop."""
+_LAST_WORDS = 1.0
+"""Seconds for what has been said last to be sent."""
+_BACKLOG = 1024
+
+
+class Server:
+    """The endpoint as a process."""
+
+    def __init__(self, settings_file: str) -> None:
+        self._file = settings_file
+        settings = read_settings(settings_file)
+        self._sessions = Sessions(settings.limits, settings.max_sessions_per_vm)
+        self._endpoint = Endpoint(settings, finder(settings.host, settings.qmp), self._sessions)
+        self._listener = socket.socket(fileno=_FIRST_DESCRIPTOR)
+        self._runner = web.AppRunner(self._endpoint.application(), access_log=None)
+        self._server: asyncio.AbstractServer | None = None
+        self._stopping = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Serve until told to stop; no request is left unanswered then. Raises OSError."""
+        await self._runner.setup()
+        await self._listen(self._endpoint.settings)
+        self._listen_to_signals()
+        notify("READY=1")
+        await self._stopping.wait()
+        if self._server:
+            self._server.close()
+        self._listener.close()
+        await self._runner.server.shutdown(_SETTLING_TIME)
+        await self._endpoint.settled()
+
+    async def see_sessions_off(self) -> None:
+        """Wait until the last session has ended and its visitor has been told."""
+        self._listen_to_signals()
+        await self._sessions.none_left()
+        await asyncio.sleep(_LAST_WORDS)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    def _listen_to_signals(self) -> None:
+        """Do what the signals say, in this process."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        loop.add_signal_handler(signal.SIGINT, self._end_sessions)
+
+    async def _listen(self, settings: Settings) -> None:
+        """Listen with the certificates in force now, instead of those before."""
+        context = server_context(settings.cert, settings.key, settings.ca)
+        old, self._server = (
+            self._server,
+            await asyncio.get_running_loop().create_server(
+                self._runner.server,
+                sock=self._listener.dup(),
+                ssl=context,
+                ssl_handshake_timeout=_HANDSHAKE_TIMEOUT,
+                backlog=_BACKLOG,
+            ),
+        )
+        if old:
+            old.close()
+
+    def _reload(self) -> None:
+        if self._stopping.is_set():
+            return
+        asyncio.get_running_loop().create_task(self._read_anew())
+
+    async def _read_anew(self) -> None:
+        try:
+            settings = read_settings(self._file)
+            await self._listen(settings)
+        except (OSError, ValueError, KeyError) as error:
+            journal("reload-failed", reason=f"{type(error).__name__}: {error}")
+            return
+        self._endpoint.settings = settings
+        self._sessions.limits = settings.limits
+        self._sessions.per_vm = settings.max_sessions_per_vm
+        journal("reloaded")
+
+    def _stop(self) -> None:
+        if self._stopping.is_set():
+            self._end_sessions()
+        self._stopping.set()
+
+    def _end_sessions(self) -> None:
+        self._stopping.set()
+        for session in self._sessions:
+            session.end(GOING_AWAY, "the endpoint has been stopped")
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing happens where it does not listen."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if path:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.connect("\0" + path[1:] if path.startswith("@") else path)
+            sock.send(state.encode())

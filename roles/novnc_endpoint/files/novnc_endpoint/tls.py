@@ -1,0 +1,49 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""Mutual TLS: who may speak to the endpoint at all, and whose certificate is believed."""
+
+from __future__ import annotations
+
+import ssl
+from asyncio import sslproto
+from collections.abc import Mapping
+from typing import Any
+
+# asyncio lends each connection of TLS a room of 256 KiB for as long as it lasts, which would be
+# nine tenths of a session's memory.
+if hasattr(sslproto.SSLProtocol, "max_size"):
+    sslproto.SSLProtocol.max_size = 32 * 1024
+
+
+def server_context(cert: str, key: str, ca: str) -> ssl.SSLContext:
+    """Return a context that lets nobody in without a certificate of the authority ``ca``.
+
+    Raises:
+        OSError: A file is missing or unfit (ssl.SSLError is one).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    # Who comes back proves again who they are: authorities and names may have changed.
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+    context.num_tickets = 0
+    context.load_cert_chain(cert, key)
+    context.load_verify_locations(cafile=ca)
+    return context
+
+
+def certificate_names(peercert: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names a verified certificate bears.
+
+    They are its DNS names; the common name of its subject only where it has no alternative names
+    at all (RFC 6125, section 6.4.4).
+
+    Args:
+        peercert: As `ssl.SSLSocket.getpeercert` returns it.
+    """
+    alternative = peercert.get("subjectAltName", ())
+    if alternative:
+        return frozenset(value for kind, value in alternative if kind == "DNS")
+    subject = [pair for part in peercert.get("subject", ()) for pair in part]
+    return frozenset(value for kind, value in subject if kind == "commonName")

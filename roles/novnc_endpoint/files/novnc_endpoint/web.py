@@ -1,0 +1,169 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""What the endpoint answers over HTTP, and to whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from aiohttp import web
+from ansible_collections.novnc.fleet.plugins.module_utils.vms import Vm, VmsError, find_vm
+
+from novnc_endpoint.gate import Gate
+from novnc_endpoint.metrics import exposition
+from novnc_endpoint.session import INTERNAL, Session, Visitor
+from novnc_endpoint.sessions import FullError, Sessions, about, journal, measured
+from novnc_endpoint.settings import Settings
+from novnc_endpoint.tls import certificate_names
+from novnc_endpoint.upgrade import HandOver, handshake_fault
+from novnc_endpoint.vnc_servers import Finder, NoConsoleError, connect
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MODES = ("control", "watch")
+_MAX_HEADER = 255
+"""Characters of a name or address that are taken from a gateway's header."""
+
+
+class Endpoint:
+    """The web application.
+
+    Attributes:
+        settings: In force from now on; may be exchanged.
+    """
+
+    def __init__(self, settings: Settings, finder: Finder, sessions: Sessions) -> None:
+        self.settings = settings
+        self._finder = finder
+        self._sessions = sessions
+        self._refusals: Counter[int] = Counter()
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    def application(self) -> web.Application:
+        """Return the application that answers."""
+        found = web.Application(middlewares=[self._guard])
+        found.router.add_get("/healthz", self._healthz)
+        found.router.add_get("/consoles.json", self._consoles)
+        found.router.add_get("/metrics", self._metrics)
+        found.router.add_get("/sessions", self._list)
+        found.router.add_delete("/sessions/{id}", self._kill)
+        found.router.add_get("/vm/{vm}/websockify", self._open)
+        return found
+
+    @web.middleware  # type: ignore[untyped-decorator]
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let only gateways in, and no page at all."""
+        try:
+            self._check_caller(request)
+            return await handler(request)
+        except VmsError as error:
+            return self._refuse(request, web.HTTPServiceUnavailable(text=f"{error}\n"))
+        except web.HTTPException as refusal:
+            return self._refuse(request, refusal)
+
+    def _check_caller(self, request: web.Request) -> None:
+        transport = request.transport
+        peercert = transport.get_extra_info("peercert") if transport else None
+        names = certificate_names(peercert or {})
+        if not names & self.settings.allowed_names:
+            shown = ", ".join(sorted(names)) or "no name"
+            raise web.HTTPForbidden(text=f"the certificate of {shown} is not on the list\n")
+        if "Origin" in request.headers:
+            raise web.HTTPForbidden(text="pages are served by the gateway, not from here\n")
+
+    def _refuse(self, request: web.Request, refusal: web.HTTPException) -> web.Response:
+        self._refusals[refusal.status] += 1
+        journal(
+            "refused",
+            path=request.path,
+            client=request.remote,
+            status=refusal.status,
+            reason=(refusal.text or "").strip(),
+        )
+        return web.Response(status=refusal.status, text=refusal.text)
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _consoles(self, request: web.Request) -> web.Response:
+        return web.json_response([self._console(vm) for vm in await self._finder.vms()])
+
+    def _console(self, vm: Vm) -> dict[str, str]:
+        websocket = f"wss://{self.settings.address}/vm/{quote(vm.uuid, safe='')}/websockify"
+        return {
+            "host": self.settings.host,
+            "vm": vm.name,
+            "uuid": vm.uuid,
+            "title": vm.title,
+            "state": vm.state,
+            "url": "",
+            "websocket": websocket,
+            "may": "control",
+        }
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        text = exposition(list(self._sessions), self._sessions.totals, self._refusals)
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return web.json_response([{**about(one), **measured(one)} for one in self._sessions])
+
+    async def _kill(self, request: web.Request) -> web.Response:
+        user = request.headers.get("X-Console-User", "")[:_MAX_HEADER] or "an administrator"
+        if not self._sessions.kill(request.match_info["id"], f"ended by {user}"):
+            raise web.HTTPNotFound(text="there is no such session\n")
+        return web.Response(status=204)
+
+    async def _open(self, request: web.Request) -> web.StreamResponse:
+        visitor = _visitor(request)
+        if fault := handshake_fault(request):
+            raise web.HTTPBadRequest(text=f"{fault}\n")
+        name = request.match_info["vm"]
+        vm, broken = None, ""
+        try:
+            vm = find_vm(await self._finder.vms(), name)
+        except VmsError as error:
+            broken = str(error)
+        if vm is None and not broken:
+            raise web.HTTPNotFound(text=f"there is no VM {name!r} on this host\n")
+        try:
+            session = self._sessions.begin(vm.name if vm else name, vm.uuid if vm else "", visitor)
+        except FullError as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from None
+        connecting = asyncio.get_running_loop().create_task(self._connect(session, vm, broken))
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connecting.discard)
+        return HandOver(session.client)
+
+    async def settled(self) -> None:
+        """Wait until every session has reached its VM or been told why not."""
+        if self._connecting:
+            await asyncio.wait(self._connecting)
+
+    async def _connect(self, session: Session, vm: Vm | None, broken: str) -> None:
+        """Bring a session to its VM, or tell why that cannot be."""
+        try:
+            if vm is None:
+                raise NoConsoleError(broken)
+            gate = Gate(session.visitor.mode, vm.expect_name)
+            await connect(vm, session.server_end(gate))
+        except NoConsoleError as error:
+            session.refuse(str(error))
+        except Exception as error:
+            session.end(INTERNAL, f"the endpoint failed: {type(error).__name__}: {error}")
+            raise
+
+
+def _visitor(request: web.Request) -> Visitor:
+    """Return who comes, as the gateway says. Raises HTTPForbidden."""
+    user = request.headers.get("X-Console-User", "")
+    client = request.headers.get("X-Console-Client", "")
+    mode = request.headers.get("X-Console-Mode", "")
+    if not user or len(user) > _MAX_HEADER or len(client) > _MAX_HEADER:
+        raise web.HTTPForbidden(text="the header X-Console-User must say who comes\n")
+    if mode not in MODES:
+        raise web.HTTPForbidden(text=f"the header X-Console-Mode must be {' or '.join(MODES)}\n")
+    return Visitor(user, client, mode)

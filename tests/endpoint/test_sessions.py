@@ -1,0 +1,161 @@
+"""What a visitor sees, for how long, and what is written down about it."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
+
+from tests.endpoint.conftest import Endpoint, last_words, refusal
+from tests.harness.fleet import background
+
+
+def test_all_vms_are_found(plain: Endpoint, libvirt: Endpoint) -> None:
+    for endpoint, names in (
+        (plain, {"web01": "running", "db01": "running", "flood": "off"}),
+        (libvirt, {"red": "running", "two words": "running", "locked": "running",
+                   "socket": "running", "stopped": "off"}),
+    ):  # fmt: skip
+        found = json.loads(endpoint.ask("/consoles.json")[1])
+        assert {one["vm"]: one["state"] for one in found} == names
+
+
+@pytest.mark.parametrize("vm", ["red", "two words", "socket"])
+@pytest.mark.parametrize("mode", ["control", "watch"])
+def test_a_domain_is_shown_by_name(libvirt: Endpoint, vm: str, mode: str) -> None:
+    with libvirt.open(vm, mode=mode) as stream:
+        assert RfbClient(stream).handshake().name == f"QEMU ({vm})"
+
+
+def test_a_vm_is_shown_by_uuid_too(libvirt: Endpoint) -> None:
+    uuid = libvirt.on.check_output("virsh domuuid red")
+    with libvirt.open(uuid) as stream:
+        assert RfbClient(stream).handshake().name == "QEMU (red)"
+
+
+@pytest.mark.parametrize("vm", ["web01", "db01"])
+def test_a_vm_of_plain_qemu_is_shown(plain: Endpoint, vm: str) -> None:
+    with plain.open(vm) as stream:
+        assert RfbClient(stream).handshake().name == f"QEMU ({vm})"
+
+
+def test_a_vm_that_is_off_is_said_to_be(libvirt: Endpoint) -> None:
+    with libvirt.open("stopped") as stream, pytest.raises(HopError) as refused:
+        RfbClient(stream).handshake()
+    assert "stopped is switched off" in str(refused.value)
+
+
+def test_libvirt_that_does_not_answer_is_a_sentence(libvirt: Endpoint) -> None:
+    libvirt.on.check_output("kill -STOP $(pgrep -x libvirtd)")
+    try:
+        with libvirt.open("red", timeout=40) as stream, pytest.raises(HopError) as refused:
+            RfbClient(stream).handshake()
+        assert refused.value.hop == "refused"
+        assert "libvirt" in str(refused.value)
+    finally:
+        libvirt.on.check_output("kill -CONT $(pgrep -x libvirtd)")
+
+
+def test_a_session_ends_with_its_vm_and_says_why(libvirt: Endpoint) -> None:
+    with libvirt.open("red") as stream:
+        RfbClient(stream).handshake()
+        libvirt.on.check_output("virsh destroy red")
+        words = last_words(stream)
+    libvirt.on.check_output("virsh start red")
+    assert "code 1001" in words
+    assert "red closed the connection: the VM was switched off, restarted or moved" in words
+
+
+def test_the_17th_visitor_of_a_vm_is_turned_away_and_others_are_not(libvirt: Endpoint) -> None:
+    with ExitStack() as stack:
+        for _ in range(16):
+            RfbClient(stack.enter_context(libvirt.open("red"))).handshake()
+        assert refusal(lambda: libvirt.open("red")).http_status == 503
+        with libvirt.open("socket") as stream:
+            assert RfbClient(stream).handshake().name == "QEMU (socket)"
+
+
+def test_a_session_is_listed_ended_and_written_down(plain: Endpoint) -> None:
+    with plain.open("web01", user="kim lee", mode="watch") as stream:
+        RfbClient(stream).handshake()
+        (listed,) = [one for one in plain.sessions() if one["user"] == "kim lee"]
+        answer = plain.ask(f"/sessions/{listed['session']}", "DELETE", **{"X-Console-User": "boss"})
+        assert answer[0] == 204
+        assert "ended by boss" in last_words(stream)
+    start, end = plain.journal(listed["session"])
+    assert (start["event"], end["event"]) == ("session-start", "session-end")
+    assert set(end) == {
+        "event", "session", "vm", "uuid", "user", "client", "mode",
+        "bytes_in", "bytes_out", "seconds", "reason",
+    }  # fmt: skip
+    assert (end["vm"], end["mode"], end["reason"]) == ("web01", "watch", "ended by boss")
+    assert end["bytes_out"] > 30
+
+
+def test_who_takes_nothing_is_let_go_and_costs_nobody_anything(plain: Endpoint) -> None:
+    source = (Path(__file__).parent / "flood.py").read_text()
+    plain.on.check_output(f"cat > /run/flood.py <<'END'\n{source}END")
+    plain.on.check_output("systemd-run --unit=flood python3 /run/flood.py && sleep 1")
+    try:
+        before = memory(plain)
+        with plain.open("flood") as stalled, plain.open("web01") as stream:
+            assert RfbClient(stalled).handshake().name == "FLOOD"
+            stalled.send(b"\x03" + bytes(9))  # FramebufferUpdateRequest
+            time.sleep(2)
+            assert memory(plain) - before < 16 * 1024
+            other = RfbClient(stream)
+            other.handshake()
+            background(other)
+            (listed,) = [one for one in plain.sessions() if one["vm"] == "flood"]
+            time.sleep(8)
+            assert [one["vm"] for one in plain.sessions()] == ["web01"]
+        assert (
+            plain.journal(listed["session"])[1]["reason"] == "the visitor has taken nothing for 5 s"
+        )
+    finally:
+        plain.on.check_output("systemctl stop flood")
+
+
+def memory(endpoint: Endpoint) -> int:
+    """Return how many KiB an endpoint's process has in memory."""
+    pid = endpoint.on.check_output("systemctl show -P MainPID novnc-endpoint")
+    return int(endpoint.on.check_output(f"ps -o rss= -p {pid}"))
+
+
+def test_metrics_count(plain: Endpoint) -> None:
+    with plain.open("web01") as stream:
+        RfbClient(stream).handshake()
+        status, text = plain.ask("/metrics")
+    assert status == 200
+    assert 'novnc_endpoint_sessions{mode="control"} 1\n' in text
+
+
+@pytest.mark.parametrize("action", ["reload", "restart"])
+def test_sessions_outlive_a_new_certificate_and_a_new_program(plain: Endpoint, action: str) -> None:
+    with plain.open("web01", timeout=60) as stream:
+        client = RfbClient(stream)
+        client.handshake()
+        before = background(client)
+        plain.on.check_output(f"systemctl {action} novnc-endpoint")
+        with plain.open("web01") as another:
+            assert RfbClient(another).handshake().name == "QEMU (web01)"
+        assert background(client) == before
+    time.sleep(2)
+    running = plain.on.check_output("pgrep -c -u novnc-endpoint")
+    assert running == "1"
+
+
+def test_a_reload_that_cannot_work_changes_nothing(plain: Endpoint) -> None:
+    key = "/etc/novnc-fleet/endpoint/tls.key"
+    plain.on.check_output(f"cp -a {key} /run/kept && echo rubbish > {key}")
+    try:
+        plain.on.check_output("systemctl reload novnc-endpoint")
+        with plain.open("web01") as stream:
+            assert RfbClient(stream).handshake().name == "QEMU (web01)"
+    finally:
+        plain.on.check_output(f"cp -a /run/kept {key} && systemctl reload novnc-endpoint")
