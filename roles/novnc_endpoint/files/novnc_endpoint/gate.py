@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from novnc_endpoint.client_messages import ClientMessages
-from novnc_endpoint.handshake import CLIENT, OPAQUE, OVER, SERVER, Handshake
+from novnc_endpoint.handshake import CLIENT, OPAQUE, OVER, PLAIN, SERVER, Handshake
 from novnc_endpoint.refusal import VERSION, Buffer, Refusal, Refused, refusal
 
 __all__ = ["VERSION", "Gate", "Refusal", "Refused", "refusal"]
@@ -107,8 +107,9 @@ class Gate:
         left = self._handshake.left(sender)
         if self._handshake.outcome == OVER:
             return passed
-        self._opaque = self._handshake.outcome == OPAQUE
-        self.verified = self._expects and not self._opaque
+        if self._handshake.outcome == OPAQUE:
+            self._opaque = True
+        self.verified = self._expects and self._handshake.outcome == PLAIN
         passed += bytes(left if sender == SERVER else self._read_messages(left))
         if self._handshake.empty:
             self.ready, self._handshake = True, None
