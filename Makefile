@@ -6,7 +6,7 @@ SCENARIOS := $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/m
 # What `make test` runs: all but the one for distributions whose images not everybody has.
 TESTED := $(filter-out distribution,$(SCENARIOS))
 
-.PHONY: help demo demo-down consoles test quick lint unit pythons scenario browser images bench docs lock
+.PHONY: help demo demo-down consoles test quick lint unit pythons scenario browser images bench soak docs lock
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -57,6 +57,10 @@ images: ## Build the test hosts' images
 bench: ## Compare with plain websockify, as ratios from one run; writes .cache/bench.json
 	@scripts/setup venv docker images
 	@$(BIN)/python -m tests.bench
+
+soak: ## Load with lies for ten minutes, or other: make soak SECONDS=60
+	@scripts/setup venv
+	@$(BIN)/python -m tests.soak.gate --seconds $(or $(SECONDS),600)
 
 docs: ## Make the roles' READMEs and the table of VM keys anew
 	@scripts/setup venv

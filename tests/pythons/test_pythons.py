@@ -29,7 +29,8 @@ def origin(console: dict[str, Any]) -> str:
 
 
 def test_everything_compiles_without_a_warning(machine: Machine) -> None:
-    sources = [f"{PROJECT}/plugins", f"{PROJECT}/roles/novnc_console/files"]
+    roles = [f"{PROJECT}/roles/{role}/files" for role in ("novnc_console", "novnc_endpoint")]
+    sources = [f"{PROJECT}/plugins", *roles]
     compile_all = ["-W", "error", "-m", "compileall", "-q", "-f", *sources]
     machine.run("env", "PYTHONPYCACHEPREFIX=/tmp/compiled", machine.python, *compile_all)
 

@@ -56,6 +56,15 @@ class Passage:
             return b"", b"", self.refused, 0
         return self.to_client, self.to_server, None, self.gate.input_seen
 
+    def agrees_with(self, other: Passage) -> bool:
+        """Whether the same conversation, cut otherwise, came to the same.
+
+        Once somebody is refused, the other side may have got more or less of what it was sent.
+        """
+        shown, shown_there = self.to_client + self.told, other.to_client + other.told
+        alike = shown.startswith(shown_there) or shown_there.startswith(shown)
+        return alike and self.result == other.result
+
 
 def bytewise(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """Yield the same in pieces of one byte."""
@@ -88,3 +97,27 @@ def watched(stream: bytes) -> list[tuple[int, bytes]]:
         messages.append((kind, stream[1:length]))
         stream = stream[length:]
     return messages
+
+
+def messages(to_client: bytes, to_server: bytes) -> bytes | None:
+    """Return what a server got beyond the handshake (RFC 6143, sections 7.1 to 7.3).
+
+    Args:
+        to_client: All that the client got.
+        to_server: All that the server got.
+
+    Returns:
+        None if it was sent something that nobody can look into.
+
+    Raises:
+        AssertionError: The server was asked for a screen of the client's own.
+    """
+    if to_server[:12] == b"RFB 003.003\n":
+        security, at = to_client[12:16].lstrip(b"\0"), 12
+    else:
+        security, at = to_server[12:13], 13
+    if security not in (b"", b"\x01", b"\x02"):
+        return None
+    at += 16 * (security == b"\x02")
+    assert to_server[at : at + 1] in (b"", b"\x01"), "the server was asked to throw others out"
+    return to_server[at + 1 :]

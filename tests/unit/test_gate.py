@@ -215,12 +215,18 @@ def test_a_name_of_any_form_where_none_is_expected() -> None:
     assert not passage.gate.verified
 
 
-def test_names_are_utf_8() -> None:
-    init = server_init(name="QEMU (Büro 1)".encode())
-    passage = Passage("watch", "QEMU (Büro 1)").play(
-        *HANDSHAKES["3.8 none"], (CLIENT, b"\x01"), (SERVER, init)
+@pytest.mark.parametrize("name", ["QEMU (Büro 1)".encode(), b"QEMU (B\xfcro 1)"])
+def test_names_that_are_not_ascii(name: bytes) -> None:
+    """In UTF-8, and otherwise as Python reads them from a command line."""
+    passage = Passage("watch", name.decode("utf-8", "surrogateescape")).play(
+        *HANDSHAKES["3.8 none"], (CLIENT, b"\x01"), (SERVER, server_init(name=name))
     )
     assert passage.gate.verified
+    passage = Passage("watch", name.decode("utf-8", "surrogateescape")).play(
+        *HANDSHAKES["3.8 none"], (SERVER, INIT)
+    )
+    assert "shows another VM" in str(passage.refused)
+    assert passage.told
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from novnc_endpoint.client_messages import ClientMessages
-from novnc_endpoint.handshake import CLIENT, OPAQUE, OVER, SERVER, Handshake
+from novnc_endpoint.handshake import CLIENT, OPAQUE, OVER, PLAIN, SERVER, Handshake
 from novnc_endpoint.refusal import VERSION, Buffer, Refusal, Refused, refusal
 
 __all__ = ["VERSION", "Gate", "Refusal", "Refused", "refusal"]
@@ -46,7 +46,7 @@ class Gate:
         self.ready = False
         self.verified = False
         self._watch = mode == WATCH
-        self._refused: Refused | None = None
+        self._refused: str | None = None
         self._handshake: Handshake | None = Handshake(watch=self._watch, expect_name=expect_name)
         self._messages = ClientMessages(watch=self._watch)
         self._expects = expect_name is not None
@@ -84,22 +84,22 @@ class Gate:
 
     def refuse(self, reason: str) -> Refusal:
         """Let nothing pass any more; return what tells the visitor why, as far as RFB has a way."""
-        self._stop(Refused(reason))
+        self._stop(reason)
         if self._handshake is None:
             return Refusal(reason, b"", done=True)
         return self._handshake.refuse(reason)
 
-    def _stop(self, refused: Refused) -> None:
-        self._refused = refused
+    def _stop(self, reason: str) -> None:
+        self._refused = reason
         self.ready = False
 
     def _shake_hands(self, sender: str, data: Buffer) -> Buffer:
-        if self._refused or not self._handshake:
-            raise self._refused or AssertionError("a gate without a handshake is ready")
+        if self._refused is not None or self._handshake is None:
+            raise Refused(self._refused or "the session is over")
         try:
             self._handshake.take(sender, data)
         except Refused as refused:
-            self._stop(refused)
+            self._stop(refused.reason)
             raise
         passed = self._handshake.passed(CLIENT if sender == SERVER else SERVER)
         if not self._handshake.outcome:
@@ -107,8 +107,9 @@ class Gate:
         left = self._handshake.left(sender)
         if self._handshake.outcome == OVER:
             return passed
-        self._opaque = self._handshake.outcome == OPAQUE
-        self.verified = self._expects and not self._opaque
+        if self._handshake.outcome == OPAQUE:
+            self._opaque = True
+        self.verified = self._expects and self._handshake.outcome == PLAIN
         passed += bytes(left if sender == SERVER else self._read_messages(left))
         if self._handshake.empty:
             self.ready, self._handshake = True, None
@@ -122,7 +123,7 @@ class Gate:
             allowed = self._messages.allowed(data)
         except Refused as refused:
             if self._watch:
-                self._stop(refused)
+                self._stop(refused.reason)
                 raise
             self._opaque = True
             self._opaque_bytes += self._messages.unread

@@ -210,9 +210,10 @@ class Handshake:
         size = yield SERVER, 20
         length = yield SERVER, 4
         name = yield SERVER, self._length(length, "desktop name")
-        if self._expect_name is not None and name != self._expect_name.encode():
+        expected = self._expect_name
+        if expected is not None and name != expected.encode("utf-8", "surrogateescape"):
             raise Refused(
-                f"the VNC server that was {self._expect_name!r} shows another VM:"
+                f"the VNC server that was {expected!r} shows another VM:"
                 f" {name[:100].decode('utf-8', 'replace')!r}; connect again to have it looked up"
             )
         self._out[CLIENT] += result
