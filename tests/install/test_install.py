@@ -70,7 +70,8 @@ def test_uninstalled_the_host_is_as_it_was() -> None:
     for name, host in hosts().items():
         said = variables()[name]
         methods = [said.get(f"{role}_install_method") for role in ("novnc", "websockify")]
-        # What packages pull in stays until `apt autoremove`, so there only our own places count.
+        # What packages have pulled in stays until this, and some of its settings for good.
+        host.check_output("DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes autoremove --purge")
         etc = "/etc/systemd" if None in methods else "/etc"
         places = (etc, "/opt", "/srv", "/usr/local")
         clean = host.check_output("cat /run/novnc-fleet-clean").splitlines()
