@@ -26,6 +26,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         ]
         clients = self._task.args.get("clients", [])
         requests += [Request(name, "client", (name,)) for name in map(str, clients)]
+        for name in [*self._task.args.get("servers", {}), *map(str, clients)]:
+            if "/" in name or name in ("", ".", "..", "ca", "servers"):
+                msg = f"{name!r} cannot name a certificate's file; give it another name"
+                return {"failed": True, "changed": False, "msg": msg}
         authority = Authority(directory, check=self._task.check_mode)
         try:
             authority.issue(requests)

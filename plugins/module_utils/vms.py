@@ -109,7 +109,7 @@ def survey(
         for own in [[one for one in typed if matched.get(one.name) is vm]]
     ]
     found += [
-        (typed_vm(host, one, state(answer.as_dict())), [one])
+        (typed_vm(host, one, state(answer.as_dict()), known), [one])
         for one, answer in zip(only_typed, probes)
     ]
     return Survey(

@@ -120,8 +120,12 @@ def with_console(host: str, vm: Vm, consoles: Sequence[Typed]) -> Vm:
     )
 
 
-def typed_vm(host: str, one: Typed, state: str) -> Vm:
-    """Return a VM that only its console knows of; ``state`` is what its target was seen in."""
+def typed_vm(host: str, one: Typed, state: str, known: Sequence[Vm]) -> Vm:
+    """Return a VM that only its console knows of; ``state`` is what its target was seen in.
+
+    Where one of the known VMs is at its target now, it counts as this VM only under its name.
+    """
+    taken = any(display.is_reached_by(one.vnc) for vm in known for display in vm.displays)
     return Vm(
         name=one.name,
         title=one.title,
@@ -129,7 +133,7 @@ def typed_vm(host: str, one: Typed, state: str) -> Vm:
         state=state,
         source="consoles",
         displays=_typed_displays(one),
-        expect_name=one.expect_name if one.strict else None,
+        expect_name=one.expect_name if one.strict or taken else None,
     )
 
 

@@ -87,6 +87,11 @@ class Authority:
         cert, key = self._read("ca")
         if cert and key and not _is_due(cert):
             return cert, key
+        if key is None and cert is not None:
+            raise PkiError(
+                f"{self._directory}/ca.crt is there and ca.key is not; a new authority would be"
+                " unknown to every host and gateway, so put the key back (or move ca.crt away)"
+            )
         if key is None:
             key = ec.generate_private_key(ec.SECP256R1())
             self._write_key("ca", key)

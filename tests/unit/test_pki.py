@@ -119,3 +119,12 @@ def test_rubbish_is_named(tmp_path: Path) -> None:
     (tmp_path / "gateway.crt").write_text("rubbish")
     with pytest.raises(PkiError, match=r"gateway\.crt"):
         issue(tmp_path)
+
+
+def test_an_authority_without_its_key_is_not_replaced(tmp_path: Path) -> None:
+    issue(tmp_path)
+    before = (tmp_path / "ca.crt").read_bytes()
+    (tmp_path / "ca.key").unlink()
+    with pytest.raises(PkiError, match=r"ca\.key is not"):
+        issue(tmp_path)
+    assert (tmp_path / "ca.crt").read_bytes() == before

@@ -189,13 +189,20 @@ def test_a_running_vm_without_a_display_takes_the_typed_one() -> None:
 
 
 def test_a_vm_that_only_its_console_knows() -> None:
-    vm = typed_vm("kvm1", console("a", "localhost:5900"), "off")
+    vm = typed_vm("kvm1", console("a", "localhost:5900"), "off", [])
     assert (vm.source, vm.state, vm.uuid) == ("consoles", "off", made_uuid("kvm1", "a"))
     assert vm.displays == (tcp_display("127.0.0.1", 5900),)
-    assert typed_vm("kvm1", console("a", "unix:/run/a"), "off").displays == (
+    assert typed_vm("kvm1", console("a", "unix:/run/a"), "off", []).displays == (
         unix_display("/run/a"),
     )
-    assert typed_vm("kvm1", console("a", "far:5900"), "off").displays[0].address == "far"
+    assert typed_vm("kvm1", console("a", "far:5900"), "off", []).displays[0].address == "far"
+
+
+def test_a_known_vm_at_its_target_is_taken_for_it_by_its_name_only() -> None:
+    one = console("web01", "localhost:5901")
+    other = domain("db01", ONE, 5901)
+    assert typed_vm("kvm1", one, "running", [other]).expect_name == "QEMU (web01)"
+    assert typed_vm("kvm1", one, "running", []).expect_name is None
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def frame_head(length: int, opcode: int = BINARY) -> bytes:
 
 def close_frame(code: int, reason: str) -> bytes:
     """Return a close frame; a reason that does not fit is cut."""
-    text = reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
+    text = reason.encode(errors="replace")[:_MAX_REASON].decode(errors="ignore").encode()
     return frame_head(2 + len(text), CLOSE) + struct.pack(">H", code) + text
 
 

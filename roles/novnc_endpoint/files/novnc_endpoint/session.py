@@ -172,13 +172,13 @@ class Session:
         if self.reason:
             return
         self.reason = reason
+        self._ended(self)
         self._server.abort()
         self.client.write(close_frame(code, reason))
         self.client.resume()
         loop = asyncio.get_running_loop()
         loop.call_later(_FAREWELL, self.client.close)
         loop.call_later(2 * _FAREWELL, self.client.abort)
-        self._ended(self)
 
     def lost(self, end: End) -> None:
         """End the session whose one end has gone. Called by the ends."""
@@ -220,7 +220,7 @@ class Session:
             self._waiting.pop(end, None)
             return False
         unsent = 0
-        with suppress(OSError):  # the connection has just gone
+        with suppress(OSError, ValueError):  # the connection has just gone
             unsent = end.unsent()
         before, since = self._waiting.get(end, (-1, now))
         if unsent != before:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from novnc_endpoint.session import POLICY, Limits, Session, Visitor
+from novnc_endpoint.session import INTERNAL, POLICY, Limits, Session, Visitor
 
 _CHECKED_EVERY = 1.0
 """Seconds between looks at the limits."""
@@ -79,11 +79,14 @@ class Sessions:
 
     def _watch(self) -> None:
         """Look at the limits every second, as long as there are sessions."""
-        now = time.monotonic()
-        for session in list(self._open.values()):
-            session.check(self.limits, now)
-        loop = asyncio.get_running_loop()
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        # First of all, so that whatever happens to one session the others keep their limits.
         self._timer = loop.call_later(_CHECKED_EVERY, self._watch) if self._open else None
+        for session in list(self._open.values()):
+            try:
+                session.check(self.limits, now)
+            except Exception as error:
+                session.end(INTERNAL, f"the endpoint failed: {type(error).__name__}: {error}")
 
 
 def about(session: Session) -> dict[str, str]:
@@ -109,4 +112,4 @@ def measured(session: Session) -> dict[str, float]:
 
 def journal(event: str, **facts: object) -> None:
     """Write a line of JSON to the journal."""
-    print(json.dumps({"event": event, **facts}, ensure_ascii=False), flush=True)
+    print(json.dumps({"event": event, **facts}), flush=True)

@@ -45,6 +45,7 @@ class HandOver(web.Response):  # type: ignore[misc]
         """Answer, and give the transport to the protocol."""
         transport, server = request.transport, request.protocol
         if transport is None or transport.is_closing():
+            self._protocol.connection_lost(None)
             raise ConnectionResetError("the visitor has gone")
         lines = [
             "HTTP/1.1 101 Switching Protocols",

@@ -112,7 +112,7 @@ class Endpoint:
         return web.json_response([{**about(one), **measured(one)} for one in self._sessions])
 
     async def _kill(self, request: web.Request) -> web.Response:
-        user = request.headers.get("X-Console-User", "")[:_MAX_HEADER] or "an administrator"
+        user = _said(request, "X-Console-User") or "an administrator"
         if not self._sessions.kill(request.match_info["id"], f"ended by {user}"):
             raise web.HTTPNotFound(text="there is no such session\n")
         return web.Response(status=204)
@@ -149,7 +149,12 @@ class Endpoint:
             if vm is None:
                 raise NoConsoleError(broken)
             gate = Gate(session.visitor.mode, vm.expect_name)
-            await connect(vm, session.server_end(gate))
+            if session.reason:
+                return
+            server_end = session.server_end(gate)
+            await connect(vm, server_end)
+            if session.reason:  # it has ended meanwhile
+                server_end.abort()
         except NoConsoleError as error:
             session.refuse(str(error))
         except Exception as error:
@@ -159,11 +164,23 @@ class Endpoint:
 
 def _visitor(request: web.Request) -> Visitor:
     """Return who comes, as the gateway says. Raises HTTPForbidden."""
-    user = request.headers.get("X-Console-User", "")
-    client = request.headers.get("X-Console-Client", "")
-    mode = request.headers.get("X-Console-Mode", "")
-    if not user or len(user) > _MAX_HEADER or len(client) > _MAX_HEADER:
+    user, client = _said(request, "X-Console-User"), _said(request, "X-Console-Client")
+    mode = _said(request, "X-Console-Mode")
+    if not user:
         raise web.HTTPForbidden(text="the header X-Console-User must say who comes\n")
     if mode not in MODES:
         raise web.HTTPForbidden(text=f"the header X-Console-Mode must be {' or '.join(MODES)}\n")
     return Visitor(user, client, mode)
+
+
+def _said(request: web.Request, header: str) -> str:
+    """Return what the gateway says in a header; empty without it.
+
+    Raises HTTPForbidden where it stands there twice (one may be the visitor's own), is too long,
+    or is no text.
+    """
+    found = request.headers.getall(header, [])
+    # aiohttp keeps what is not UTF-8 as surrogates, which cannot be printed.
+    if len(found) > 1 or any(len(one) > _MAX_HEADER or not one.isprintable() for one in found):
+        raise web.HTTPForbidden(text=f"the header {header} must be one line of UTF-8\n")
+    return str(found[0]) if found else ""
