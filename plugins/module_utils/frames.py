@@ -1,6 +1,6 @@
 # Copyright: novnc-fleet contributors
 # Apache License 2.0 (see LICENSE)
-"""WebSocket frames (RFC 6455, section 5) as a client sends and receives them; pure."""
+"""WebSocket frames (RFC 6455, section 5): what both sides share, and a client's side; pure."""
 
 from __future__ import annotations
 
@@ -87,11 +87,22 @@ def encode_frame(opcode: int, payload: bytes, mask: bytes) -> bytes:
         payload: The unmasked payload.
         mask: The masking key, 4 bytes, unpredictable.
     """
-    length = len(payload)
+    return frame_head(len(payload), opcode, masked=True) + mask + masked(payload, mask)
+
+
+def frame_head(length: int, opcode: int = BINARY, *, masked: bool = False) -> bytes:
+    """Return what comes before the mask, if there is one, and ``length`` bytes of payload."""
+    bit = 0x80 if masked else 0
     if length < 126:
-        head = struct.pack(">BB", 0x80 | opcode, 0x80 | length)
-    elif length < 65536:
-        head = struct.pack(">BBH", 0x80 | opcode, 0x80 | 126, length)
-    else:
-        head = struct.pack(">BBQ", 0x80 | opcode, 0x80 | 127, length)
-    return head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+        return struct.pack(">BB", 0x80 | opcode, bit | length)
+    if length < 65536:
+        return struct.pack(">BBH", 0x80 | opcode, bit | 126, length)
+    return struct.pack(">BBQ", 0x80 | opcode, bit | 127, length)
+
+
+def masked(data: bytes | memoryview, mask: bytes) -> bytes:
+    """Return bytes masked, or masked ones in clear; the 4 of ``mask`` begin at the first."""
+    length = len(data)
+    key = (mask * (length // 4 + 1))[:length]
+    turned = int.from_bytes(data, "little") ^ int.from_bytes(key, "little")
+    return turned.to_bytes(length, "little")

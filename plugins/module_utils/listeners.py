@@ -67,8 +67,12 @@ def collisions(
         there.append(listener)
 
 
+SS = ("ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes")
+"""The question to ss(8) that `parse_ss` reads the answer of."""
+
+
 def parse_ss(text: str) -> list[Listener]:
-    """Return the listeners that ``ss --no-header --listening --tcp --numeric --processes`` prints.
+    """Return the listeners that `SS` prints.
 
     ss(8) writes ``*`` for a listener on ``::`` that takes IPv4 too, ``[::]`` for one that does
     not. The owner is the program and its process id, where ss may see it.

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.novnc.fleet.plugins.module_utils.listeners import parse_ss
+from ansible_collections.novnc.fleet.plugins.module_utils.listeners import SS, parse_ss
 from ansible_collections.novnc.fleet.plugins.module_utils.units import DROP_IN, TARGET
 
 STOP_TIMEOUT = 90
@@ -79,10 +79,9 @@ class Systemd:
 
     def listeners(self) -> set[str]:
         """Return where anything listens on TCP, as ``address:port``. Raises SystemdError."""
-        command = ["ss", "--no-header", "--listening", "--tcp", "--numeric"]
-        status, out, error = self._run_command(command)
+        status, out, error = self._run_command(list(SS))
         if status != 0:
-            raise SystemdError(f"'{' '.join(command)}' failed: {error.strip()}")
+            raise SystemdError(f"'{' '.join(SS)}' failed: {error.strip()}")
         return {str(listener) for listener in parse_ss(out)}
 
     def stop(self, units: Collection[str]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener, parse_ss
+from ansible_collections.novnc.fleet.plugins.module_utils.listeners import SS, Listener, parse_ss
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import parse_address
 from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     Display,
@@ -74,9 +74,8 @@ def _is_in_container(status: str) -> bool:
 
 def _listeners() -> list[Listener]:
     """Return what listens on TCP; nothing where iproute2 is not there, as a VM is still a VM."""
-    command = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(SS, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):
         return []
     return parse_ss(done.stdout)

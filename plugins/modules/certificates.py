@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: certificates
 short_description: Issue certificates of a private authority, on the controller
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Keeps an authority (C(ca.crt), C(ca.key)) and its certificates in a directory of the controller,
     made when they are missing and renewed when a third of their life is left. Keys are P-256 and

@@ -96,7 +96,7 @@ import ssl
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener, parse_ss
+from ansible_collections.novnc.fleet.plugins.module_utils.listeners import SS, Listener, parse_ss
 from ansible_collections.novnc.fleet.plugins.module_utils.units import DROP_IN, UNITS
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_libvirt import (
     UNITS as LIBVIRT_UNITS,
@@ -144,10 +144,9 @@ def libvirt_is_active(module: AnsibleModule) -> bool:
 
 def foreign_listeners(module: AnsibleModule) -> list[Listener]:
     """Return what listens on the host and is not a console of ours."""
-    command = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes"]
-    status, out, error = module.run_command(command)
+    status, out, error = module.run_command(list(SS))
     if status != 0:
-        module.fail_json(msg=f"'{' '.join(command)}' failed: {error.strip()}; is iproute2 there?")
+        module.fail_json(msg=f"'{' '.join(SS)}' failed: {error.strip()}; is iproute2 there?")
     ours, sure = own_listeners(module)
     # systemd holds our listeners, or the console's own process, which got it from there.
     holder = re.compile(r"systemd|\(?python3|an unknown")

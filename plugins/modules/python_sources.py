@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: python_sources
 short_description: Put packages of Python sources on a host
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Makes a directory on the host hold the given packages and those of this collection's
     C(module_utils) that they import, so that a service runs what modules run.

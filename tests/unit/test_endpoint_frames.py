@@ -7,21 +7,20 @@ from contextlib import suppress
 from itertools import pairwise
 
 import pytest
-from ansible_collections.novnc.fleet.plugins.module_utils.frames import FrameParser, encode_frame
-from hypothesis import given
-from hypothesis import strategies as st
-from novnc_endpoint.frames import (
+from ansible_collections.novnc.fleet.plugins.module_utils.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
     PING,
     PONG,
-    FrameFaultError,
-    FrameReader,
-    close_frame,
+    FrameParser,
+    encode_frame,
     frame_head,
-    unmask,
+    masked,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from novnc_endpoint.frames import FrameFaultError, FrameReader, close_frame
 
 MASK = b"\x01\x80\xff\x7e"
 Found = list[tuple[int, bytes]]
@@ -117,7 +116,7 @@ def test_what_breaks_the_protocol_is_refused(head: bytes, code: int) -> None:
 
 @given(st.binary(max_size=200), st.binary(min_size=4, max_size=4))
 def test_unmasking_is_each_byte_with_its_own_of_the_mask(data: bytes, mask: bytes) -> None:
-    assert unmask(data, mask) == bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
+    assert masked(data, mask) == bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536])

@@ -10,7 +10,16 @@ from __future__ import annotations
 
 import struct
 
-CONTINUATION, BINARY, CLOSE, PING, PONG = 0x0, 0x2, 0x8, 0x9, 0xA
+from ansible_collections.novnc.fleet.plugins.module_utils.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    frame_head,
+    masked,
+)
+
 _KNOWN = (CONTINUATION, BINARY, CLOSE, PING, PONG)
 _MAX_REASON = 123
 """Bytes that a close frame has for its reason (RFC 6455, section 5.5)."""
@@ -28,23 +37,6 @@ class FrameFaultError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.code = code
-
-
-def unmask(data: bytes | memoryview, mask: bytes) -> bytes:
-    """Return masked bytes in clear; ``mask`` is the 4 bytes that belong to the first of them."""
-    length = len(data)
-    key = (mask * (length // 4 + 1))[:length]
-    clear = int.from_bytes(data, "little") ^ int.from_bytes(key, "little")
-    return clear.to_bytes(length, "little")
-
-
-def frame_head(length: int, opcode: int = BINARY) -> bytes:
-    """Return what a server sends before ``length`` bytes of payload."""
-    if length < 126:
-        return struct.pack(">BB", 0x80 | opcode, length)
-    if length < 65536:
-        return struct.pack(">BBH", 0x80 | opcode, 126, length)
-    return struct.pack(">BBQ", 0x80 | opcode, 127, length)
 
 
 def close_frame(code: int, reason: str) -> bytes:
@@ -125,7 +117,7 @@ class FrameReader:
             raise FrameFaultError(broken)
 
     def _take_payload(self, piece: memoryview, found: list[tuple[int, bytes]]) -> None:
-        clear = unmask(piece, self._mask)
+        clear = masked(piece, self._mask)
         self._left -= len(piece)
         turn = len(piece) % 4
         self._mask = self._mask[turn:] + self._mask[:turn]

@@ -10,17 +10,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from novnc_endpoint.ends import End
-from novnc_endpoint.frames import (
+from ansible_collections.novnc.fleet.plugins.module_utils.frames import (
     BINARY,
     CLOSE,
     PING,
     PONG,
-    FrameFaultError,
-    FrameReader,
-    close_frame,
     frame_head,
 )
+
+from novnc_endpoint.ends import End
+from novnc_endpoint.frames import FrameFaultError, FrameReader, close_frame
 from novnc_endpoint.gate import Gate, Refusal, Refused
 
 NORMAL, GOING_AWAY, POLICY, INTERNAL = 1000, 1001, 1008, 1011
