@@ -7,6 +7,7 @@ from __future__ import annotations
 import lzma
 import posixpath
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -20,6 +21,8 @@ BYTES_MAX = 128 << 20
 
 _UNREADABLE = (
     *(EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    OSError,  # gzip and bz2 raise it for bad data
+    *(ValueError, struct.error, OverflowError),  # numbers and names that cannot be
     *(NotImplementedError, RuntimeError),  # another compression, or encrypted
 )
 
