@@ -30,7 +30,7 @@ LINTERS: dict[str, list[str]] = {
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy plugins": ["mypy", "playbooks/collections/ansible_collections/novnc/fleet/plugins"],
     "mypy endpoint": ["mypy", "roles/novnc_endpoint/files"],
-    "mypy tests": ["mypy", "tests", "molecule/shared", "docker/test-host"],
+    "mypy tests": ["mypy", "tests", "docker/test-host"],
     "yamllint": ["yamllint", "--strict", "."],
     "ansible-lint": ["ansible-lint", "--strict"],
     "shellcheck": ["shellcheck", "scripts/setup", ".ci/run", "docker/test-host/boot"],
