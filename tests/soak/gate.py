@@ -132,7 +132,6 @@ def judge(session: Session) -> str:
         assert sent is not None, "who watches got what nobody can look into"
         watched(sent)
     if sent is not None and session.expect_name and cut.gate.ready:
-        assert cut.gate.verified
         assert EXPECTED.encode() in cut.to_client
     if cut.refused and "shows another VM" in cut.refused:
         assert SCREEN not in cut.to_client + cut.told, "another VM's ServerInit has passed"

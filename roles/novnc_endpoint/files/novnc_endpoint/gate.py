@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from novnc_endpoint.client_messages import ClientMessages
-from novnc_endpoint.handshake import CLIENT, OPAQUE, OVER, PLAIN, SERVER, Handshake
+from novnc_endpoint.handshake import CLIENT, OPAQUE, OVER, SERVER, Handshake
 from novnc_endpoint.refusal import VERSION, Buffer, Refusal, Refused, refusal
 
 __all__ = ["VERSION", "Gate", "Refusal", "Refused", "refusal"]
@@ -27,7 +27,6 @@ class Gate:
     Attributes:
         ready: The handshake is over and passed on: what the server sends passes as it is, and so
             does, in mode ``control``, what the visitor sends.
-        verified: The server has announced the expected name.
     """
 
     def __init__(self, mode: str, expect_name: str | None) -> None:
@@ -44,12 +43,10 @@ class Gate:
         if mode not in (CONTROL, WATCH):
             raise ValueError(f"mode must be {CONTROL} or {WATCH}, not {mode!r}")
         self.ready = False
-        self.verified = False
         self._watch = mode == WATCH
         self._refused: str | None = None
         self._handshake: Handshake | None = Handshake(watch=self._watch, expect_name=expect_name)
         self._messages = ClientMessages(watch=self._watch)
-        self._expects = expect_name is not None
         self._opaque = False
         self._opaque_bytes = 0
 
@@ -109,7 +106,6 @@ class Gate:
             return passed
         if self._handshake.outcome == OPAQUE:
             self._opaque = True
-        self.verified = self._expects and self._handshake.outcome == PLAIN
         passed += bytes(left if sender == SERVER else self._read_messages(left))
         if self._handshake.empty:
             self.ready, self._handshake = True, None
