@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.harness.fleet import Console, background, hosts, run_playbook
 from tests.harness.project import BIN, CACHE, ENV, ROOT
+from tests.harness.waiting import wait_until
 from tests.integration.conftest import ALL
 
 SITE, CHECK = ROOT / "playbooks" / "site.yml", ROOT / "playbooks" / "check.yml"
@@ -244,11 +244,12 @@ def test_consoles_are_there_after_a_reboot(by_name: Callable[[str], Console]) ->
     container = f"novnc-fleet-{console.host}"
     subprocess.run(["docker", "restart", container], check=True, timeout=60)
     running = ["docker", "exec", container, "systemctl", "is-system-running", "--wait"]
-    # At first there is nobody to ask.
-    deadline = time.monotonic() + 60
-    while subprocess.run(running, capture_output=True, timeout=60, check=False).returncode:
-        assert time.monotonic() < deadline, "the host does not come up again"
-        time.sleep(0.2)
+
+    def is_up() -> bool:  # at first there is nobody to ask
+        asked = subprocess.run(running, capture_output=True, timeout=60, check=False)
+        return asked.returncode == 0
+
+    wait_until(is_up, 60, "the host is up again")
     with console.session() as client:
         assert client.info.name == "QEMU (mail01)"
 

@@ -15,19 +15,11 @@ from ansible_collections.novnc.fleet.plugins.module_utils.rfb_messages import (
 
 from tests.harness.fleet import Console, run_playbook
 from tests.harness.project import ROOT
+from tests.harness.waiting import wait_until
 from tests.integration.conftest import ALL
 
 IDLE_TIMEOUT = 60
 """Seconds, the role's default (novnc_console_idle_timeout)."""
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Poll until a condition holds; return how many seconds it took."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, f"{what}: not within {seconds} s"
-        time.sleep(0.2)
-    return time.monotonic() - start
 
 
 def test_it_is_there_for_visitors_only() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import random
 import struct
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import guest_image
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.console import open_console
+from ansible_collections.novnc.fleet.plugins.module_utils.framebuffer import Framebuffer
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb_messages import (
@@ -22,6 +22,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStre
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
+from tests.harness.waiting import wait_until
 from tests.pythons.conftest import IMAGES
 from tests.pythons.machine import PROJECT, Machine, started
 
@@ -96,21 +97,21 @@ def visit(machine: Machine, displays: dict[str, tuple[str, int]]) -> Open:
     return open_session
 
 
-def changed(visitor: Visitor, before: bytes) -> bytes:
-    """Wait until the screen is another one; return it."""
-    deadline = time.monotonic() + 20
-    while (now := visitor.framebuffer().rgb) == before:
-        assert time.monotonic() < deadline, "the screen did not change"
-        time.sleep(0.05)
-    return now
-
-
 def shows(visitor: Visitor, vm: str) -> None:
     """Wait until the guest has booted."""
-    deadline = time.monotonic() + 20
-    while visitor.framebuffer().pixel(5, 5) != guest_image.colour(vm):
-        assert time.monotonic() < deadline, f"the screen is not that of {vm}"
-        time.sleep(0.05)
+    colour = guest_image.colour(vm)
+    wait_until(lambda: visitor.framebuffer().pixel(5, 5) == colour, 20, f"the screen of {vm}")
+
+
+def typed(screen: Framebuffer) -> list[bytes]:
+    """Return the pictures of the letters in row 3, where the guest echoes what is typed."""
+    width, height = 9, 16
+    rows = [screen.rgb[3 * screen.width * y :][: 3 * screen.width] for y in range(48, 48 + height)]
+    cells = [
+        b"".join(row[3 * x : 3 * (x + width)] for row in rows)
+        for x in range(0, screen.width, width)
+    ]
+    return [cell for cell in cells if cell != cells[0]]  # which is the margin
 
 
 def meddling() -> Iterator[bytes]:
@@ -129,16 +130,18 @@ def test_who_watches_changes_nothing_and_sees_everything(visit: Open) -> None:
     with visit("open", "watch") as watching, visit("open", "control") as controlling:
         assert watching.handshake().name == controlling.handshake().name == "QEMU (open)"
         shows(watching, "open")
-        controlling.type_text("\n")
-        time.sleep(0.5)
-        before = watching.framebuffer().rgb
+        controlling.type_text("\nq")
+        wait_until(lambda: len(typed(controlling.framebuffer())) == 1, 20, "a single letter")
+        before = watching.framebuffer()
         for messages in meddling():
             watching.stream.send(messages)
-        time.sleep(1)
-        assert watching.framebuffer().rgb == before
+        # It is answered after all of them, and a key of theirs would be before the next one.
+        assert watching.framebuffer() == before
         controlling.type_text("q")
-        after = changed(watching, before)
-        assert controlling.framebuffer().rgb == after
+        wait_until(lambda: watching.framebuffer() != before, 20, "another letter")
+        after = watching.framebuffer()
+        assert typed(after) == 2 * typed(before)
+        assert controlling.framebuffer() == after
 
 
 @pytest.mark.parametrize("mode", ["control", "watch"])

@@ -8,7 +8,6 @@ import http.client
 import json
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -161,11 +160,3 @@ def forget(host: Any, versions: dict[str, str]) -> None:
     for program in ("novnc", "websockify"):
         path, version = f"/opt/{program}", versions[f"{program}_version"]
         host.check_output(f"rm -rf {path}/{version} {path}/.{version}.json")
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Poll until a condition holds, or fail."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.2)

@@ -12,7 +12,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 
 from tests.harness.fleet import Console, background
 from tests.harness.releases import archive, checksum
-from tests.upgrade.conftest import NEW, OLD, converge, forget, load, wait_until, watched
+from tests.harness.waiting import wait_until
+from tests.upgrade.conftest import NEW, OLD, converge, forget, load, watched
 
 EVERY = 0.02
 """Seconds between two loads of a page by somebody who never leaves."""
