@@ -7,6 +7,7 @@ import json
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -62,6 +63,7 @@ class Endpoint:
         user: str = "kim",
         mode: str = "control",
         identity: tuple[str, str] | None = GATEWAY,
+        authority: Path = PKI,
         timeout: float = 30,
         origin: str | None = None,
         scheme: str = "wss",
@@ -69,7 +71,7 @@ class Endpoint:
         """Open a VM's console as the gateway does for a visitor. Raises HopError."""
         return open_console(
             f"{scheme}://{self.address}:16900/vm/{quote(vm)}/websockify",
-            ca=str(PKI / "ca.crt"),
+            ca=str(authority / "ca.crt"),
             identity=identity,
             headers={"X-Console-User": user, "X-Console-Mode": mode},
             origin=origin,
