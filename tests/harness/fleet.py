@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import json
 import os
+import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,15 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a console's page answers to a request."""
+
+    status: int
+    headers: Message
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Console:
     """One console of the scenario, and the host that it is on (a testinfra host)."""
 
@@ -66,6 +78,23 @@ class Console:
         """Where it listens."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What believes its certificate; None if it speaks plain http."""
+        return ssl.create_default_context(cafile=str(CA)) if self.tls else None
+
+    def get(self, path: str) -> Answer:
+        """Fetch a file of its page, whatever the answer. Raises OSError, HTTPException."""
+        context = self.tls_context
+        with closing(
+            http.client.HTTPSConnection(*self.address, context=context, timeout=30)
+            if context
+            else http.client.HTTPConnection(*self.address, timeout=30)
+        ) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
 
     def main_pid(self) -> int:
         """Return the process id of its websockify; 0 if none runs."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 
-import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.viewer import EXPECTED, Viewer
@@ -14,13 +11,6 @@ from tests.harness.fleet import Console, consoles, hosts, run_playbook, variable
 from tests.harness.project import ROOT
 
 PLAYBOOKS = ROOT / "playbooks"
-
-
-def get(console: Console, path: str) -> bytes:
-    """Return a file of a console's page."""
-    with urllib.request.urlopen(f"http://{console.listen}{path}", timeout=30) as answer:
-        content: bytes = answer.read()
-    return content
 
 
 def test_a_browser_shows_the_vm_and_takes_keys(console: Console, browser: Browser) -> None:
@@ -41,10 +31,10 @@ def test_it_is_the_version_that_was_asked_for(console: Console, expected: dict[s
     assert f"NOVNC_CONSOLE_VERSION={started}" in environment
     if variables()[console.host].get("novnc_install_method") == "archive":
         assert served == f"/opt/novnc/{expected['noVNC']}"
-        assert json.loads(get(console, "/package.json"))["version"] == expected["noVNC"]
+        assert json.loads(console.get("/package.json").content)["version"] == expected["noVNC"]
         # A release brings the page, and nothing else.
         for path in ("/utils/novnc_proxy", "/docs/API.md", "/tests/test.rfb.js", "/README.md"):
-            assert_missing(console, path)
+            assert console.get(path).status == 404
 
 
 def test_settings_are_served(console: Console, expected: dict[str, str]) -> None:
@@ -52,16 +42,10 @@ def test_settings_are_served(console: Console, expected: dict[str, str]) -> None
     reads_them = tuple(map(int, expected["noVNC"].split("."))) >= (1, 6)
     for name in ("defaults", "mandatory"):
         if reads_them:
-            assert json.loads(get(console, f"/{name}.json")) == settings.get(name, {})
-            assert json.loads(get(console, f"/{name}.json?x=1")) == settings.get(name, {})
+            assert json.loads(console.get(f"/{name}.json").content) == settings.get(name, {})
+            assert json.loads(console.get(f"/{name}.json?x=1").content) == settings.get(name, {})
         else:
-            assert_missing(console, f"/{name}.json")
-
-
-def assert_missing(console: Console, path: str) -> None:
-    """See that a console's page does not have a file."""
-    with pytest.raises(urllib.error.HTTPError, match="404"):
-        get(console, path)
+            assert console.get(f"/{name}.json").status == 404
 
 
 def test_uninstalled_the_host_is_as_it_was() -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 import ssl
 import warnings
 from collections.abc import Callable
-from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,24 +15,6 @@ from ansible_collections.novnc.fleet.plugins.module_utils.websocket import Upgra
 
 from tests.harness.fleet import CA, Console, background
 from tests.harness.waiting import wait_until
-
-
-def tls_context(console: Console) -> ssl.SSLContext | None:
-    return ssl.create_default_context(cafile=str(CA)) if console.tls else None
-
-
-def get(console: Console, path: str) -> http.client.HTTPResponse:
-    host, port = console.address
-    context = tls_context(console)
-    with closing(
-        http.client.HTTPSConnection(host, port, context=context, timeout=10)
-        if context
-        else http.client.HTTPConnection(host, port, timeout=10)
-    ) as connection:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        response.read()
-        return response
 
 
 def received(connection: socket.socket) -> bytes:
@@ -56,7 +36,7 @@ def test_it_shows_its_own_vm(
 
 def test_an_independent_client_reaches_rfb(console: Console) -> None:
     with websockets.sync.client.connect(
-        console.websocket, ssl=tls_context(console), subprotocols=None
+        console.websocket, ssl=console.tls_context, subprotocols=None
     ) as connection:
         assert connection.recv(timeout=10) == b"RFB 003.008\n"
 
@@ -73,7 +53,7 @@ def test_typing_reaches_the_vm(console: Console) -> None:
 
 def test_its_page_is_served_afresh(console: Console) -> None:
     parts = urlsplit(console.url)
-    response = get(console, parts.path)
+    response = console.get(parts.path)
     assert response.status == 200
     assert response.headers["Cache-Control"] == "no-cache"
     # A foreign page must not put it into a frame and steal clicks.
@@ -82,14 +62,14 @@ def test_its_page_is_served_afresh(console: Console) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/app/", "/core", "/core/"])
 def test_no_directory_is_listed(console: Console, path: str) -> None:
-    assert get(console, path).status in (301, 404)
+    assert console.get(path).status in (301, 404)
 
 
 @pytest.mark.parametrize(
     "path", ["/../../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/etc/passwd"]
 )
 def test_nothing_else_is_served(console: Console, path: str) -> None:
-    assert get(console, path).status == 404
+    assert console.get(path).status == 404
 
 
 def test_its_own_pages_may_open_it(console: Console) -> None:
