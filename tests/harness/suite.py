@@ -33,7 +33,7 @@ LINTERS: dict[str, list[str]] = {
     "mypy tests": ["mypy", "tests", "docker/test-host"],
     "yamllint": ["yamllint", "--strict", "."],
     "ansible-lint": ["ansible-lint", "--strict"],
-    "shellcheck": ["shellcheck", "scripts/setup", ".ci/run", "docker/test-host/boot"],
+    "shellcheck": ["shellcheck", "scripts/setup", ".ci/run", "docker/run", "docker/test-host/boot"],
 }
 
 

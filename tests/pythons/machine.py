@@ -14,15 +14,13 @@ import ansible
 
 from tests.harness.project import ROOT
 
-# As in molecule/shared/create.yml, where it says why.
-RUN = ["docker", "run", "--detach", "--cgroupns", "private"]
-RUN += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]
-RUN += ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
-RUN += ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"]  # noqa: S108
-RUN += ["--env", "container=docker"]
+RUN = str(ROOT / "docker" / "run")
 
 PROJECT = "/srv/novnc-fleet"
 """Where a machine has this project."""
+
+BOOT = f"{PROJECT}/docker/test-host/boot"
+"""What it does first."""
 
 ANSIBLE = "/srv/ansible"
 """Where it has the part of Ansible that runs on hypervisors."""
@@ -101,7 +99,7 @@ def started(
     remove = ("docker", "rm", "--force", "--volumes", name)
     output(*remove)
     try:
-        output(*RUN, "--name", name, "--hostname", name, *volumes, image)
+        output(RUN, "--name", name, "--hostname", name, *volumes, image, BOOT)
         networks = json.loads(output("docker", "inspect", name))[0]["NetworkSettings"]["Networks"]
         machine = Machine(name, networks["bridge"]["IPAddress"], python)
         # At first there is nobody to ask.
