@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import join
+from ansible_collections.novnc.fleet.plugins.module_utils.text_table import aligned
 
 Found = Mapping[str, Any]
 """What novnc.fleet.vm_info returned for a host."""
@@ -60,11 +61,7 @@ def table(
     ]
     if not any(drifted.values()):
         rows.append(("no drift", "", "", ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]).rstrip()
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def _where(row: Row) -> str:

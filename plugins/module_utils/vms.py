@@ -34,7 +34,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.vms_typed import (
     read_consoles,
 )
 
-__all__ = ["Display", "Survey", "Vm", "VmsError", "find_vm", "find_vms", "survey"]
+__all__ = ["Display", "Survey", "Vm", "VmsError", "find_vm", "find_vms", "survey", "vms_called"]
 
 ASK_TIMEOUT = 2.0
 """Seconds in which a VNC server that is known by its target only has to answer."""
@@ -69,11 +69,15 @@ def find_vms(
 
 
 def find_vm(vms: Sequence[Vm], name_or_uuid: str) -> Vm | None:
-    """Return a VM by its uuid, in whatever form, or by its exact name; a uuid wins."""
+    """Return the first of `vms_called`."""
+    return next(iter(vms_called(vms, name_or_uuid)), None)
+
+
+def vms_called(vms: Sequence[Vm], name_or_uuid: str) -> list[Vm]:
+    """Return the VM of a uuid, in whatever form, or those of an exact name; a uuid wins."""
     uuid = own_uuid(name_or_uuid)
-    by_uuid = (vm for vm in vms if uuid and vm.uuid == uuid)
-    by_name = (vm for vm in vms if vm.name == name_or_uuid)
-    return next(by_uuid, None) or next(by_name, None)
+    by_uuid = [vm for vm in vms if uuid and vm.uuid == uuid]
+    return by_uuid or [vm for vm in vms if vm.name == name_or_uuid]
 
 
 def survey(

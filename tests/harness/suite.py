@@ -30,6 +30,7 @@ LINTERS: dict[str, list[str]] = {
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy plugins": ["mypy", "playbooks/collections/ansible_collections/novnc/fleet/plugins"],
     "mypy endpoint": ["mypy", "roles/novnc_endpoint/files"],
+    "mypy command": ["mypy", "roles/novnc_console/files/novnc_console_command"],
     "mypy tests": ["mypy", "tests", "docker/test-host"],
     "yamllint": ["yamllint", "--strict", "."],
     "ansible-lint": ["ansible-lint", "--strict"],
