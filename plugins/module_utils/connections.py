@@ -1,6 +1,6 @@
 # Copyright: novnc-fleet contributors
 # Apache License 2.0 (see LICENSE)
-"""Connections of a host as ss(8) prints them. Pure."""
+"""Connections of a host as ss(8) and the kernel print them. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
 )
 
 SS_TCP = ("ss", "--no-header", "--tcp", "--numeric", "--processes", "state", "established")
-SS_UNIX = ("ss", "--no-header", "--unix", "--numeric", "state", "connected")
-"""Questions to ss(8) that `parse_tcp` and `parse_unix` read the answers of."""
+"""The question to ss(8) that `parse_tcp` reads the answer of."""
+
+_CONNECTED = "03"
+"""State of a unix socket; SS_CONNECTED in the kernel's linux/net.h."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,7 @@ def _place(text: str) -> str:
     return join(str(address), int(port)) if address is not None and port.isdecimal() else ""
 
 
-def parse_unix(text: str, path: str) -> set[int]:
-    """Return the inodes of the sockets that are connected to a unix socket's path.
-
-    Args:
-        text: What `SS_UNIX` prints: a line has, from the end, the peer's inode after ``*``, and
-            before these the own path and inode.
-        path: Of the listening socket.
-    """
-    found = re.findall(r"^u_str\s+ESTAB\s+\d+\s+\d+\s+(.*?) \d+\s+\* (\d+)\s*$", text, re.MULTILINE)
-    return {int(peer) for own, peer in found if own == path and peer != "0"}
+def unix_inodes(text: str) -> set[int]:
+    """Return the inodes of the connected sockets in ``/proc/PID/net/unix`` (proc(5))."""
+    rows = (line.split() for line in text.splitlines()[1:])
+    return {int(row[6]) for row in rows if len(row) > 6 and row[5] == _CONNECTED}

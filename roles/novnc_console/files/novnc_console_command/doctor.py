@@ -31,33 +31,34 @@ def diagnose(host: Host, control: Control, name: str) -> dict[str, Any]:
     """Walk the way to a VM's consoles.
 
     Returns:
-        JSON types: ``host``, ``vm``, ``uuid`` (empty if there is no such VM), ``hops``, ``fault``
-        (the broken hop's name), and for whoever goes on from elsewhere ``consoles``, its entries
-        of ``consoles.json``, and ``endpoint``, ``address:port`` or empty.
+        JSON types: ``host``, ``vm``, ``uuid``, ``known`` (whether the host has such a VM; None if
+        nobody can tell), ``hops``, ``fault`` (the broken hop's name), and for whoever goes on from
+        elsewhere ``consoles``, its direct ones of ``consoles.json``, and ``endpoint``,
+        ``address:port`` or empty.
 
     Raises:
         UsageError: Several VMs have the name.
         SystemdError: systemd cannot be asked.
     """
+    about = {"host": host.name, "vm": name, "uuid": "", "consoles": [], "endpoint": ""}
     try:
         known = host.look()
     except VmsError as error:
-        return {**_about(host.name, name), **as_data(walk([("vm", _broken(str(error), ""))]))}
+        return {**about, "known": None, **as_data(walk([("vm", _broken(str(error), ""))]))}
     vm = known.find(name)
     if vm is None:
         words = f"there is no VM of the name or uuid {name!r} on {host.name}"
         mend = "'novnc-console list' tells which there are"
-        return {**_about(host.name, name), **as_data(walk([("vm", _broken(words, mend))]))}
+        return {**about, "known": False, **as_data(walk([("vm", _broken(words, mend))]))}
     return {
-        **_about(host.name, vm.name, vm.uuid),
-        **as_data(walk(steps(host, control, known, vm))),
+        "host": host.name,
+        "vm": vm.name,
+        "uuid": vm.uuid,
+        "known": True,
         "consoles": known.direct_consoles(vm),
         "endpoint": known.endpoint.get("address", ""),
+        **as_data(walk(steps(host, control, known, vm))),
     }
-
-
-def _about(host: str, vm: str, uuid: str = "") -> dict[str, Any]:
-    return {"host": host, "vm": vm, "uuid": uuid, "consoles": [], "endpoint": ""}
 
 
 def _broken(detail: str, mend: str) -> Any:

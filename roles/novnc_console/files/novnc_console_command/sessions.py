@@ -17,10 +17,9 @@ from typing import Any
 
 from ansible_collections.novnc.fleet.plugins.module_utils.connections import (
     SS_TCP,
-    SS_UNIX,
     Connection,
     parse_tcp,
-    parse_unix,
+    unix_inodes,
 )
 from ansible_collections.novnc.fleet.plugins.module_utils.systemd import SystemdError
 from ansible_collections.novnc.fleet.plugins.module_utils.text_table import aligned
@@ -31,6 +30,8 @@ from novnc_console_command.control import Control
 from novnc_console_command.host import Host, Known, run
 
 Session = dict[str, Any]
+
+_STANDARD_ERROR = 2
 
 HEADING = ("SESSION", "VM", "WAY", "USER", "CLIENT", "MODE", "SECONDS")
 
@@ -43,17 +44,14 @@ def sessions(known: Known, control: Control) -> list[Session]:
 def direct_sessions(known: Known) -> list[Session]:
     """Return the sessions of direct consoles. Raises SystemdError."""
     connections = parse_tcp(_asked(SS_TCP))
-    to_vms = _asked(SS_UNIX) if any("unix:" in one["vnc"] for one in known.consoles) else ""
     found = []
     for console in known.consoles:
         if not console["listen"]:
             continue
-        _, _, path = console["vnc"].partition("unix:")
-        inodes = parse_unix(to_vms, path) if path else set()
+        unix = console["vnc"].startswith("unix:")
         for process, visitor in viewers(console["listen"], connections).items():
-            if path and not inodes & _sockets(process):
-                continue
-            if not path and not _goes_on(process, visitor, connections):
+            # Who only loads the page has no way on to the VM.
+            if not (_has_unix(process) if unix else _has_tcp(process, visitor, connections)):
                 continue
             found.append(
                 {
@@ -82,8 +80,8 @@ def viewers(listen: str, connections: Sequence[Connection]) -> dict[int, Connect
     }
 
 
-def _goes_on(process: int, visitor: Connection, connections: Sequence[Connection]) -> bool:
-    """Tell whether a visitor's process has a way to the VM: who only loads the page has none."""
+def _has_tcp(process: int, visitor: Connection, connections: Sequence[Connection]) -> bool:
+    """Tell whether a visitor's process has another connection, which is to the VM."""
     return any(process in one.processes and one != visitor for one in connections)
 
 
@@ -94,17 +92,21 @@ def _asked(command: Sequence[str]) -> str:
     return out
 
 
-def _sockets(process: int) -> set[int]:
-    """Return the inodes of a process's sockets; none if it has ended."""
-    found = set()
+def _has_unix(process: int) -> bool:
+    """Tell whether a process is connected to a unix socket, the journal's left out.
+
+    ss(8) does not show it: such a console has a network of its own, and both ends are there.
+    """
     try:
-        for path in Path(f"/proc/{process}/fd").iterdir():
-            kind, _, inode = os.readlink(path).partition(":[")
-            if kind == "socket":
-                found.add(int(inode.rstrip("]")))
-    except OSError:
-        return set()
-    return found
+        inodes = unix_inodes(Path(f"/proc/{process}/net/unix").read_text())
+        sockets = {f"socket:[{inode}]" for inode in inodes}
+        return any(
+            os.readlink(path) in sockets
+            for path in Path(f"/proc/{process}/fd").iterdir()
+            if int(path.name) > _STANDARD_ERROR
+        )
+    except OSError:  # it has ended
+        return False
 
 
 def _age(process: int) -> float | None:
@@ -146,12 +148,7 @@ def end_one(known: Known, control: Control, identity: str, user: str) -> list[Se
 
 def table(found: Sequence[Session]) -> list[str]:
     """Return sessions as lines for people. Pure."""
-    return aligned(
-        [HEADING, *([str(_shown(one.get(key))) for key in _KEYS] for one in found)],
-    )
-
-
-_KEYS = ("session", "vm", "way", "user", "client", "mode", "seconds")
+    return aligned([HEADING, *([_shown(one.get(key.lower())) for key in HEADING] for one in found)])
 
 
 def _shown(value: Any) -> str:

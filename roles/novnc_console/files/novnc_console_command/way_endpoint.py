@@ -16,6 +16,7 @@ from novnc_console_command.hops import CONSOLES_YML, certificate, listens, may_o
 from novnc_console_command.host import Host, Known
 
 SOCKET, SERVICE = "novnc-endpoint.socket", "novnc-endpoint.service"
+RESTART = f"systemctl restart {SERVICE}"
 
 OWN_CA = "/etc/novnc-fleet/endpoint/ca.crt"
 """The authority of the roles' own certificates, which signs this one too."""
@@ -41,13 +42,11 @@ def _answers(host: Host, control: Control) -> str:
     if state != "active":
         last = host.last_words(SERVICE)
         words = f"{SERVICE} is {state}{f' ({last})' if last else ''}"
-        raise BrokenError(
-            words, f"systemctl restart {SERVICE}; 'journalctl -u {SERVICE}' says more"
-        )
+        raise BrokenError(words, f"{RESTART}; 'journalctl -u {SERVICE}' says more")
     try:
         health = control.health()
     except ControlError as error:
-        raise BrokenError(str(error), f"systemctl restart {SERVICE}") from None
+        raise BrokenError(str(error), RESTART) from None
     return f"{SERVICE} is active" + (f" and says {health!r}" if health else "")
 
 
