@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.novnc.fleet.plugins.module_utils.text_table import aligned
+from ansible_collections.novnc.fleet.plugins.module_utils.text_table import aligned, printable
 
 from novnc_console_command.host import Known
 
@@ -57,7 +57,7 @@ def table(entries: Sequence[dict[str, Any]]) -> list[str]:
     heading, *lines = aligned([HEADING, *rows])
     found = [heading]
     for line, entry in zip(lines, entries):
-        found += [line, *(f"    {warning}" for warning in entry["warnings"])]
+        found += [line, *(f"    {printable(warning)}" for warning in entry["warnings"])]
     return found
 
 
