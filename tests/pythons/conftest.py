@@ -11,12 +11,15 @@ import jinja2
 import pytest
 import yaml
 from ansible_collections.novnc.fleet.plugins.filter.consoles import consoles as make_plan
+from ansible_collections.novnc.fleet.plugins.plugin_utils.sources import sources_of
 
 from tests.harness import releases
 from tests.harness.project import ROOT
 from tests.pythons.machine import Machine, started
 
 ROLE = ROOT / "roles" / "novnc_console"
+
+COMMAND = "/usr/local/bin/novnc-console"
 
 IMAGES = {
     "3.9": "novnc-fleet/python:3.9",
@@ -107,9 +110,11 @@ def install(machine: Machine) -> None:
     settings = {
         **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
         "ansible_managed": "made by the tests",
+        "_novnc_console_library": variables["_novnc_console_library"],
         "_novnc_console_proxy": proxy,
         "_novnc_console_tls": False,
         "_novnc_console_version": f"noVNC {NOVNC}",
+        "inventory_hostname": machine.name,
         "novnc_settings_root": "/etc/novnc-fleet/novnc",
         "novnc_web_root": "/opt/novnc/current",
         "websockify_python": machine.python,
@@ -117,8 +122,16 @@ def install(machine: Machine) -> None:
     }
     templates = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)  # noqa: S701
     for path in sorted((ROLE / "templates").iterdir()):
-        unit = templates.from_string(path.read_text()).render(settings)
-        machine.write(f"/etc/systemd/system/{path.stem}", unit)
+        text = templates.from_string(path.read_text()).render(settings)
+        command = path.stem == Path(COMMAND).name
+        machine.write(COMMAND if command else f"/etc/systemd/system/{path.stem}", text)
+    machine.run("chmod", "0755", COMMAND)
+    machine.module(
+        "python_sources",
+        packages=[],
+        dest=variables["_novnc_console_library"],
+        sources=sources_of([ROLE / "files" / "novnc_console_command"]),
+    )
     for vm, version in VMS.items():
         machine.write(
             f"/etc/systemd/system/novnc-console@{vm}.service.d/library.conf",

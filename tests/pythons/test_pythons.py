@@ -7,6 +7,7 @@ make consoles out of the role's own units, and visitors reach real VMs through t
 from __future__ import annotations
 
 import http.client
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.hops import Deadline, 
 from ansible_collections.novnc.fleet.plugins.module_utils.page import fetch_page
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
-from tests.pythons.conftest import NOVNC, VMS, library
+from tests.pythons.conftest import COMMAND, NOVNC, VMS, library
 from tests.pythons.machine import PROJECT, Machine
 
 Consoles = dict[str, dict[str, Any]]
@@ -121,6 +122,22 @@ def test_the_probe_tells_names(machine: Machine, consoles: Consoles) -> None:
         frame=True,
     )
     assert [one["desktop_name"] for one in found["results"]] == [f"QEMU ({vm})" for vm in VMS]
+
+
+def test_the_command_lists_diagnoses_and_ends(machine: Machine, consoles: Consoles) -> None:
+    def told(*words: str) -> Any:
+        return json.loads(machine.run(COMMAND, *words, "--json"))
+
+    urls = {said["vm"]: [one["url"] for one in said["direct"]] for said in told("list")}
+    assert urls == {vm: [console["url"]] for vm, console in consoles.items()}
+    for vm, console in consoles.items():
+        assert told("doctor", vm)["fault"] is None
+        with open_console(console["websocket"], timeout=30) as stream:
+            RfbClient(stream).handshake()
+            assert [one["vm"] for one in told("sessions")] == [vm]
+            assert [one["vm"] for one in told("kill", vm)] == [vm]
+            with pytest.raises(HopError):
+                stream.receive()
 
 
 def test_consoles_go_and_come_back(machine: Machine, plan: list[dict[str, Any]]) -> None:
