@@ -92,9 +92,9 @@ def _complaint(asked: Result, told: Mapping[str, Any]) -> str:
     if told:
         return sentence(told["hops"][-1])
     words = str(asked.get("stderr") or asked.get("msg") or "").strip()
-    if "No such file or directory" in words or not words:
-        return "not asked, as it has no novnc-console; run playbooks/consoles.yml"
-    return words[len(_PREFIX) :] if words.startswith(_PREFIX) else words
+    if words.startswith(_PREFIX):
+        return words[len(_PREFIX) :]
+    return f"not asked, as novnc-console cannot be run ({words}); run playbooks/consoles.yml"
 
 
 def _visited(seen: Mapping[str, Sequence[Result]]) -> list[dict[str, Any]]:
