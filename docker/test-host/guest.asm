@@ -100,6 +100,6 @@ print:  mov ah, 0x0e
         times 510 - 8 - 3 - 64 - ($ - $$) db 0
 identity:       db "IDENTITY"
 colour:         times 3 db 0    ; red, green, blue: 0 to 63
-name:           times 64 db 0   ; ASCII; at least one NUL ends it
+name:           times 64 db 0   ; code page 437; at least one NUL ends it
 
         dw 0xaa55               ; marks the sector as bootable

@@ -56,7 +56,7 @@ def image(boot_sector: bytes, name: str) -> bytes:
 
     Args:
         boot_sector: The assembled ``guest.asm``, 512 bytes.
-        name: The VM's name, 1 to 63 printable ASCII characters.
+        name: The VM's name, 1 to 63 characters that the PC's own font has (code page 437).
 
     Returns:
         The boot sector with the name and its colour filled in, 512 bytes.
@@ -65,12 +65,13 @@ def image(boot_sector: bytes, name: str) -> bytes:
         ValueError: The name cannot be shown, or ``boot_sector`` is not 512
             bytes with the field for name and colour in it.
     """
-    if not (name.isascii() and name.isprintable() and 1 <= len(name) <= NAME_BYTES):
-        raise ValueError(f"name must be 1 to {NAME_BYTES} printable ASCII characters: {name!r}")
+    shown = name.encode("cp437", "replace")
+    if not (name.isprintable() and shown.decode("cp437") == name and 1 <= len(name) <= NAME_BYTES):
+        raise ValueError(f"name must be 1 to {NAME_BYTES} characters that a PC can show: {name!r}")
     if len(boot_sector) != SECTOR_BYTES:
         raise ValueError(f"boot sector must have {SECTOR_BYTES} bytes, not {len(boot_sector)}")
     code, marker, rest = boot_sector.partition(MARKER)
-    field = bytes(_vga_colour(name)) + name.encode("ascii").ljust(NAME_BYTES + 1, b"\0")
+    field = bytes(_vga_colour(name)) + shown.ljust(NAME_BYTES + 1, b"\0")
     if not marker or len(rest) < len(field):
         raise ValueError(f"boot sector has no field marked {MARKER.decode()}")
     return code + marker + field + rest[len(field) :]
