@@ -57,6 +57,10 @@ options:
     description: Where the host's endpoint listens, as C(address:port); empty without one.
     type: str
     default: ""
+  direct:
+    description: The role's C(novnc_console_direct).
+    type: bool
+    default: true
 author:
   - novnc-fleet contributors
 """
@@ -72,10 +76,14 @@ _value:
   description: The plan.
   type: dict
   contains:
+    direct:
+      description: Whether the consoles have listeners of their own.
+      type: bool
     consoles:
       description:
         - One entry a VM, in the inventory's order, with C(host), C(vm), C(title), C(vnc),
           C(listen), C(url), C(websocket), C(expect_name), C(expect_strict) and C(origins).
+        - Where direct consoles are off, C(listen), C(url), C(websocket) and C(origins) are empty.
       type: list
       elements: dict
     faults:
@@ -110,6 +118,7 @@ def consoles(
     allowed_origins: Sequence[str] | str = (),
     memory_max: str = "",
     endpoint: str = "",
+    direct: bool = True,
 ) -> dict[str, Any]:
     """Return the plan of one host as data (see DOCUMENTATION)."""
     facts = Host(
@@ -140,6 +149,7 @@ def consoles(
         ),
         memory_max=str(memory_max),
         endpoint=port if isinstance(port, TcpTarget) else None,
+        direct=direct,
     )
     return make_plan(vms, facts, settings).as_data()
 

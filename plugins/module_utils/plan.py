@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.novnc.fleet.plugins.module_utils.entry import (
@@ -50,7 +50,10 @@ HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108
 
 @dataclass(frozen=True)
 class Console:
-    """One VM's console, complete. ``listen`` and ``vnc`` are in the inventory's notation."""
+    """One VM's console, complete. ``listen`` and ``vnc`` are in the inventory's notation.
+
+    Where direct consoles are off, ``listen``, ``url``, ``websocket`` and ``origins`` are empty.
+    """
 
     host: str
     vm: str
@@ -66,8 +69,13 @@ class Console:
 
 @dataclass
 class Plan:
-    """The consoles of one host, in the inventory's order; what is wrong, and what is odd."""
+    """The consoles of one host, in the inventory's order; what is wrong, and what is odd.
 
+    Attributes:
+        direct: Whether they have listeners of their own.
+    """
+
+    direct: bool = True
     consoles: list[Console] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -75,7 +83,8 @@ class Plan:
     def as_data(self) -> dict[str, Any]:
         """Return the plan as Ansible passes it on: dictionaries and lists only."""
         consoles = [{**vars(one), "origins": list(one.origins)} for one in self.consoles]
-        return {"consoles": consoles, "faults": self.faults, "notes": self.notes}
+        lists = {"consoles": consoles, "faults": self.faults, "notes": self.notes}
+        return {"direct": self.direct, **lists}
 
 
 @dataclass(frozen=True)
@@ -88,25 +97,33 @@ class _Placed:
 
 def make_plan(vms: object, host: Host, settings: Settings) -> Plan:
     """Complete every entry of ``novnc_vms`` for one host and find what cannot work."""
-    plan = Plan()
+    plan = Plan(direct=settings.direct)
     plan.faults += [f"{host.name}: {words}" for words in _host_faults(host, settings)]
     if not isinstance(vms, Mapping):
         words = "write a mapping of VM to target"
         plan.faults.append(f"{host.name}: novnc_vms is {shown(vms)}; {words}")
         return plan
     entries = _entries(vms, host, plan)
-    placed = _placed(entries, host, settings, plan)
+    placed = _placed(entries, host, settings, plan) if settings.direct else []
     _find_same_names(entries, host, plan)
     _find_bad_targets(entries, host, plan)
     _find_collisions(placed, host, settings, plan)
     _find_oddities(placed, host, plan)
-    plan.consoles = [_console(one, host, settings) for one in placed]
+    if settings.direct:
+        plan.consoles = [_direct_console(one, host, settings) for one in placed]
+    else:
+        plan.consoles = [_console(entry, host) for entry in entries]
+    if entries and not settings.direct and settings.endpoint is None:
+        plan.notes.append(
+            f"{host.name}: novnc_console_direct is false and there is no endpoint, so nobody"
+            " can see its VMs; set novnc_console_direct or novnc_endpoint_enabled"
+        )
     return plan
 
 
 def _host_faults(host: Host, settings: Settings) -> Iterator[str]:
     """Yield what is wrong with the knobs themselves."""
-    if host.tls_fault:
+    if host.tls_fault and settings.direct:
         yield host.tls_fault
     for group in host.missing_groups:
         yield f"novnc_console_groups: the host has no group {group!r}; make it, or take it out"
@@ -245,24 +262,35 @@ def _find_oddities(placed: list[_Placed], host: Host, plan: Plan) -> None:
             )
 
 
-def _console(placed: _Placed, host: Host, settings: Settings) -> Console:
-    entry, listener = placed.entry, placed.listener
-    http, ws = ("https", "wss") if settings.tls else ("http", "ws")
-    address = str(listener.address)
-    if listener.address.is_unspecified:
-        address = next(iter(host.names), "") or host.default_ipv4 or host.name
-    reached = join(address, listener.port)
+def _console(entry: Entry, host: Host) -> Console:
+    """Return a console that has no listener of its own."""
     return Console(
         host=host.name,
         vm=entry.name,
         title=entry.title or entry.name,
         vnc=str(entry.vnc),
+        listen="",
+        url="",
+        websocket="",
+        expect_name=entry.expect_name or f"QEMU ({entry.name})",
+        expect_strict=entry.expect_name is not None,
+        origins=(),
+    )
+
+
+def _direct_console(placed: _Placed, host: Host, settings: Settings) -> Console:
+    listener = placed.listener
+    http, ws = ("https", "wss") if settings.tls else ("http", "ws")
+    address = str(listener.address)
+    if listener.address.is_unspecified:
+        address = next(iter(host.names), "") or host.default_ipv4 or host.name
+    reached = join(address, listener.port)
+    return replace(
+        _console(placed.entry, host),
         listen=str(listener),
         # In the fragment, which no server logs: open the screen, not the connect dialogue.
         url=f"{http}://{reached}/vnc.html#autoconnect=true&resize=scale",
         websocket=f"{ws}://{reached}/websockify",
-        expect_name=entry.expect_name or f"QEMU ({entry.name})",
-        expect_strict=entry.expect_name is not None,
         origins=settings.allowed_origins or _own_origins(host, listener, http),
     )
 

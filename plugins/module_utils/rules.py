@@ -56,6 +56,7 @@ class Settings:
 
     Attributes:
         endpoint: Where the host's endpoint listens or will; None without one.
+        direct: Whether the host's consoles have listeners of their own.
     """
 
     listen_address: str = ""
@@ -64,6 +65,7 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     memory_max: str = ""
     endpoint: TcpTarget | None = None
+    direct: bool = True
 
 
 def host_address(host: Host, settings: Settings) -> IPAddress:

@@ -112,13 +112,19 @@ def _quoted(value: str) -> str:
     return '"' + re.sub(r'([\\"`$])', r"\\\1", value) + '"'
 
 
-def host_entries(consoles: Iterable[Mapping[str, Any]], *, tls: bool) -> dict[str, File | Link]:
-    """Return everything that stands on the host for its consoles, by path."""
+def host_entries(
+    consoles: Iterable[Mapping[str, Any]], *, tls: bool, direct: bool = True
+) -> dict[str, File | Link]:
+    """Return everything that stands on the host for its consoles, by path.
+
+    Without ``direct`` they have no units, and the list is all there is.
+    """
     consoles = list(consoles)
     entries: dict[str, File | Link] = {}
-    for console in consoles:
-        entries.update(console_entries(console, tls=tls))
-    entries[TARGET_LINK] = Link(f"{UNITS}/{TARGET}")
+    if direct:
+        for console in consoles:
+            entries.update(console_entries(console, tls=tls))
+        entries[TARGET_LINK] = Link(f"{UNITS}/{TARGET}")
     entries[CONSOLES_JSON] = File(json.dumps(consoles, indent=2, ensure_ascii=False) + "\n")
     return entries
 

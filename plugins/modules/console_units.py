@@ -28,6 +28,13 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  direct:
+    description:
+      - Whether the consoles have units. Without it only the list of them is kept, and all units
+        that this module has made are removed. O(prune) and O(prune_limit) have no say in it, as
+        they are for lists that were cut short by mistake.
+    type: bool
+    default: true
   tls:
     description: Whether the consoles speak TLS.
     type: bool
@@ -178,21 +185,23 @@ class Run:
     def __init__(self, params: dict[str, Any], systemd: Systemd) -> None:
         self.systemd = systemd
         absent = params["state"] == "absent"
-        consoles: list[dict[str, Any]] = [] if absent else params["consoles"]
+        direct = params["direct"] and not absent
+        consoles: list[dict[str, Any]] = params["consoles"] if direct else []
         self.vms = [console["vm"] for console in consoles]
-        self.wanted_units = [] if absent else [TARGET, *map(socket_unit, self.vms)]
+        self.wanted_units = [TARGET, *map(socket_unit, self.vms)] if direct else []
         self.present = read_present()
-        wanted = {} if absent else host_entries(consoles, tls=params["tls"])
-        if not params["prune"] and not absent:
+        listed = {"tls": params["tls"], "direct": direct}
+        wanted = {} if absent else host_entries(params["consoles"], **listed)
+        if not params["prune"] and direct:
             kept = {path: entry for path, entry in self.present.items() if owner(path)}
             wanted = {**kept, **wanted}
         self.difference = compare(self.present, wanted)
-        limit = 100 if absent else params["prune_limit"]
+        limit = params["prune_limit"] if direct else 100
         self.refusal = prune_refusal(self.present, self.difference, limit)
         units = systemd.units()
         # Consoles that run although their files are gone; whoever removed those by hand.
         self.stray = units.active - units_of(self.vms) - set(self.wanted_units)
-        self.stray &= units.ours if params["prune"] or absent else set()
+        self.stray &= units.ours if params["prune"] or not direct else set()
         self.inactive = [vm for vm in self.vms if socket_unit(vm) not in units.active]
         listening = systemd.listeners()
         # Whatever systemd says: what counts is that the port is open.
@@ -260,6 +269,7 @@ def main() -> None:
         argument_spec={
             "consoles": {"type": "list", "elements": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "direct": {"type": "bool", "default": True},
             "tls": {"type": "bool", "default": False},
             "prune": {"type": "bool", "default": True},
             "prune_limit": {"type": "int", "default": 20},

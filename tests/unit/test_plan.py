@@ -306,3 +306,32 @@ def test_what_is_odd_is_told_and_done(entry: object, host: Host, words: str) -> 
     assert (plan.faults, len(plan.consoles)) == ([], 1)
     assert len(plan.notes) == 1
     assert words in plan.notes[0]
+
+
+OFF = Settings(direct=False, endpoint=TcpTarget("192.168.0.2", 16900))
+
+
+def test_without_direct_consoles_the_list_is_kept_and_nothing_listens() -> None:
+    found = console({"vnc": 5900, "title": "Büro", "listen_port": 6080}, settings=OFF)
+    assert (found.vm, found.title, found.vnc) == ("web01", "Büro", "127.0.0.1:5900")
+    assert (found.listen, found.url, found.websocket, found.origins) == ("", "", "", ())
+    assert (found.expect_name, found.expect_strict) == ("QEMU (web01)", False)
+
+
+def test_without_direct_consoles_nothing_that_only_they_need_is_missed() -> None:
+    bare = replace(HOST, default_ipv4="", tls_fault="no key", libvirt=True)
+    plan = make_plan({"a": "unix:/run/a", "b": 16900}, bare, OFF)
+    assert (plan.faults, plan.notes) == ([], [])
+    assert plan.as_data()["direct"] is False
+
+
+def test_without_direct_consoles_what_cannot_be_read_is_refused_all_the_same() -> None:
+    assert "no name" in fault({"../x": 5900}, settings=OFF)
+    assert "by case only" in fault({"a": 5900, "A": 5901}, settings=OFF)
+    assert "the VNC server of a too" in fault({"a": 5900, "b": 5900}, settings=OFF)
+
+
+def test_consoles_that_nobody_can_open_are_told() -> None:
+    neither = Settings(direct=False)
+    assert "novnc_endpoint_enabled" in make_plan({"a": 5900}, HOST, neither).notes[0]
+    assert make_plan({}, HOST, neither).notes == []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.units import (
     CONSOLES_JSON,
+    TARGET_LINK,
     File,
     compare,
     console_entries,
@@ -140,3 +141,12 @@ def test_a_wrong_mode_or_a_missing_link_is_mended_without_a_restart() -> None:
     found = compare(present, wanted)
     assert set(found.write) == {ENV, LINK}
     assert (found.added, found.restarted) == ([], [])
+
+
+def test_without_direct_consoles_only_the_list_is_kept() -> None:
+    before = host_entries([console("a"), console("b")], tls=False)
+    after = host_entries([console("a", listen="")], tls=False, direct=False)
+    assert set(after) == {CONSOLES_JSON}
+    found = compare(before, after)
+    assert (found.added, found.removed, found.restarted) == ([], ["a", "b"], [])
+    assert TARGET_LINK in found.remove
