@@ -49,10 +49,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.novnc.fleet.plugins.module_utils.verdict import (
+    endpoint_consoles,
+    endpoint_targets,
+    endpoint_verdicts,
     probe_targets,
     table,
     verdicts,
-    with_state,
 )
 
 
@@ -62,8 +64,10 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "endpoint_consoles": endpoint_consoles,
+            "endpoint_targets": endpoint_targets,
+            "endpoint_verdicts": endpoint_verdicts,
             "probe_targets": probe_targets,
             "verdict_table": table,
             "verdicts": verdicts,
-            "with_state": with_state,
         }

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -104,6 +104,8 @@ def probe(
     page: str | None = None,
     ca: str | None = None,
     verify: bool = True,
+    identity: tuple[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
 ) -> ProbeResult:
     """Go the way to a console and tell how far it goes; raises nothing.
@@ -118,6 +120,8 @@ def probe(
         page: URL of the page in front of it, to be loaded after it.
         ca: File of trusted certificates (PEM) for wss instead of the system's.
         verify: False takes any certificate for wss.
+        identity: Files of a client certificate and its key for wss (PEM).
+        headers: More HTTP headers for a WebSocket proxy.
         timeout: Seconds for the whole way.
     """
     result = ProbeResult(target)
@@ -126,7 +130,15 @@ def probe(
         place = _parsed(target)
         with connect_console(place, deadline) as transport:
             result.ms_connect = deadline.elapsed_ms()
-            with enter_console(transport, place, origin=origin, ca=ca, verify=verify) as stream:
+            with enter_console(
+                transport,
+                place,
+                origin=origin,
+                ca=ca,
+                verify=verify,
+                identity=identity,
+                headers=headers,
+            ) as stream:
                 _converse(result, stream, deadline, frame)
         _judge_name(result, expect_name, other_names, expect_is_strict)
         if page is not None:
@@ -145,6 +157,8 @@ def probe_all(
     frame: bool = False,
     ca: str | None = None,
     verify: bool = True,
+    identity: tuple[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
     workers: int = 16,
 ) -> list[ProbeResult]:
@@ -153,9 +167,11 @@ def probe_all(
     Args:
         consoles: What to probe.
         other_names: Desktop names that VMs beside ``consoles`` are to announce.
-        frame: As in `probe`, and so ``ca``, ``verify`` and ``timeout``.
+        frame: As in `probe`, and so all that follow but the last.
         ca: See there.
         verify: See there.
+        identity: See there.
+        headers: See there.
         timeout: See there.
         workers: How many to probe at a time, at least 1.
 
@@ -176,6 +192,8 @@ def probe_all(
             page=console.page,
             ca=ca,
             verify=verify,
+            identity=identity,
+            headers=headers,
             timeout=timeout,
         )
 

@@ -3,7 +3,8 @@
 """What a check comes to: one verdict a console, from what two probes saw.
 
 The first probe asks the VNC server itself, on the hypervisor; the second opens
-the console as a visitor does. Pure.
+the console as a visitor does. Behind an endpoint the VMs themselves are asked for
+first (novnc.fleet.vm_info), and the console is opened as a gateway does. Pure.
 """
 
 from __future__ import annotations
@@ -20,14 +21,6 @@ def state(server: Mapping[str, Any]) -> str:
     if server["ok"]:
         return "running"
     return "off" if server["refused"] else "unknown"
-
-
-def with_state(
-    consoles: Sequence[Mapping[str, Any]], servers: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the entries of a host's ``consoles.json``, each with its ``state``."""
-    server_of = {result["name"]: result for result in servers}
-    return [{**console, "state": state(server_of[console["vm"]])} for console in consoles]
 
 
 def probe_targets(
@@ -97,9 +90,68 @@ def _judge(
         return "off", ""
     if seen == "unknown" or visit is None:
         return "fault", f"its VNC server: {server['error'] or 'was not asked'}"
+    return _judge_visit(visit)
+
+
+def _judge_visit(visit: Mapping[str, Any]) -> tuple[str, str]:
     if not visit["ok"]:
         return "fault", f"{visit['hop']}: {visit['error']}"
     return ("running" if visit["verified"] else "unverified"), ""
+
+
+def endpoint_consoles(
+    vms: Sequence[Mapping[str, Any]], host: str, listen: str
+) -> list[dict[str, Any]]:
+    """Return the consoles behind a host's endpoint, one a VM.
+
+    Args:
+        vms: what novnc.fleet.vm_info found on the host.
+        host: its name in the inventory.
+        listen: where its endpoint listens, ``address:port``.
+
+    Returns:
+        Dictionaries with ``host``, ``vm``, ``uuid``, ``state``, ``websocket``, ``expect_name``, and
+        ``vnc``, which is False for a VM without any VNC server.
+    """
+    return [
+        {
+            "host": host,
+            "vm": vm["name"],
+            "uuid": vm["uuid"],
+            "state": vm["state"],
+            "websocket": f"wss://{listen}/vm/{vm['uuid']}/websockify",
+            "expect_name": vm["expect_name"] or f"QEMU ({vm['name']})",
+            "vnc": bool(vm["displays"]),
+        }
+        for vm in vms
+    ]
+
+
+def endpoint_targets(consoles: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the targets of a probe: what there is to see behind an endpoint."""
+    return [
+        {"name": one["uuid"], "url": one["websocket"], "expect_name": one["expect_name"]}
+        for one in consoles
+        if one["vnc"] and one["state"] != "off"
+    ]
+
+
+def endpoint_verdicts(
+    consoles: Sequence[Mapping[str, Any]], visits: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return one entry a console behind an endpoint, in order; as `verdicts` does."""
+    visit_of = {result["name"]: result for result in visits}
+    found = []
+    for one in consoles:
+        if one["state"] == "off":
+            judged = "off", ""
+        elif not one["vnc"]:
+            judged = "unverified", "it has no VNC server, so there is nothing to see"
+        else:
+            judged = _judge_visit(visit_of[one["uuid"]])
+        entry = {key: one[key] for key in ("host", "vm", "state")}
+        found.append({**entry, "url": one["websocket"], "verdict": judged[0], "error": judged[1]})
+    return found
 
 
 def table(entries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -115,7 +115,6 @@ class Vm:
     def as_data(self) -> dict[str, Any]:
         """Return what novnc.fleet.vm_info tells of it, as JSON types."""
         data = asdict(self)
-        del data["expect_name"]
         return {**data, "displays": list(data["displays"]), "warnings": list(self.warnings)}
 
 

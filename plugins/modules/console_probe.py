@@ -71,6 +71,16 @@ options:
   ca:
     description: File of trusted CA certificates (PEM) for wss instead of the system's.
     type: path
+  client_cert:
+    description: File of a certificate (PEM) for wss servers that want one; with O(client_key).
+    type: path
+  client_key:
+    description: File of its key (PEM).
+    type: path
+  headers:
+    description: More HTTP headers to send to ws and wss, by their names.
+    type: dict
+    default: {}
   verify:
     description: Whether certificates of wss must be trusted and bear the host's name.
     type: bool
@@ -244,6 +254,7 @@ def find_fault(params: dict[str, Any]) -> str | None:
 
 def probe_targets(params: dict[str, Any]) -> list[ProbeResult]:
     """Return what the probes found, in the order of the targets."""
+    identity = (params["client_cert"], params["client_key"]) if params["client_cert"] else None
     consoles = [
         Console(
             target["url"],
@@ -260,6 +271,8 @@ def probe_targets(params: dict[str, Any]) -> list[ProbeResult]:
         frame=params["frame"] or params["png_dir"] is not None,
         ca=params["ca"],
         verify=params["verify"],
+        identity=identity,
+        headers={name: str(value) for name, value in params["headers"].items()},
         timeout=params["timeout"],
         workers=params["workers"],
     )
@@ -304,10 +317,14 @@ def main() -> None:
             "frame": {"type": "bool", "default": False},
             "png_dir": {"type": "path"},
             "ca": {"type": "path"},
+            "client_cert": {"type": "path"},
+            "client_key": {"type": "path"},
+            "headers": {"type": "dict", "default": {}},
             "verify": {"type": "bool", "default": True},
             "timeout": {"type": "float", "default": 10},
             "workers": {"type": "int", "default": 16},
         },
+        required_together=[("client_cert", "client_key")],
         supports_check_mode=True,
     )
     fault = find_fault(module.params)

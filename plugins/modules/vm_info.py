@@ -140,6 +140,10 @@ vms:
           description: Whether it listens on all addresses of the host.
           type: bool
           sample: false
+    expect_name:
+      description: Desktop name that its VNC servers announce; null where nobody can tell.
+      type: str
+      sample: QEMU (web01)
     warnings:
       description: What is odd or unsafe about it, each a sentence with a mend.
       type: list

@@ -89,10 +89,12 @@ def test_every_option_reaches_the_probe(monkeypatch: pytest.MonkeyPatch, run: An
         "workers": 3,
         "frame": True,
     }
-    options["other_names"] = ["QEMU (c)"]
+    options |= {"other_names": ["QEMU (c)"], "headers": {"X-Console-User": "check"}}
     url = "wss://h/"
     keys = {"expect_name": "b", "strict": True, "origin": "http://o", "page": "http://o/"}
-    run(targets=[target("a", url, **keys)], **options)
+    identity = {"client_cert": "/c.crt", "client_key": "/c.key"}
+    run(targets=[target("a", url, **keys)], **identity, **options)
+    options["identity"] = ("/c.crt", "/c.key")
     assert calls == [([Console(url, "b", True, "http://o", "http://o/")], options)]
 
 
@@ -163,7 +165,7 @@ def test_options_are_documented_as_they_are(monkeypatch: pytest.MonkeyPatch) -> 
     class StopError(Exception):
         """Ends the module once its options are known."""
 
-    def capture(argument_spec: dict[str, Any], supports_check_mode: bool) -> None:
+    def capture(argument_spec: dict[str, Any], supports_check_mode: bool, **_rules: Any) -> None:
         seen.update(argument_spec)
         assert supports_check_mode
         raise StopError
@@ -189,3 +191,9 @@ def test_examples_use_the_module() -> None:
     options = yaml_load(console_probe.DOCUMENTATION)["options"]
     for task in tasks:
         assert set(task["novnc.fleet.console_probe"]) <= set(options)
+
+
+def test_half_an_identity_is_refused(run: Any) -> None:
+    said = run(targets=[], client_cert="/c.crt")
+    assert said["failed"]
+    assert "client_cert, client_key" in said["msg"]

@@ -286,6 +286,28 @@ def test_wss_with_a_trusted_certificate(certificate: Path) -> None:
     assert "not valid for 'localhost'; " in str(misnamed.error)
 
 
+def test_a_certificate_of_its_own_and_headers_are_sent(certificate: Path) -> None:
+    seen: list[bytes] = []
+
+    def handle(connection: socket.socket) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        context.load_verify_locations(certificate)
+        context.verify_mode = ssl.CERT_REQUIRED
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            seen.append(accept_websocket(wrapped))
+            says(frame(2, greeting()))(wrapped)
+
+    identity = (str(certificate), str(certificate))
+    with serve(handle) as address:
+        console = Console(f"wss://{address}/", "QEMU (web01)")
+        sent = {"X-Console-User": "check"}
+        (found,) = probe_all([console], ca=str(certificate), identity=identity, headers=sent)
+        (nobody,) = probe_all([console], ca=str(certificate), headers=sent)
+    assert (found.ok, found.verified, nobody.ok) == (True, True, False)
+    assert b"\r\nX-Console-User: check\r\n" in seen[0]
+
+
 def test_a_ca_file_that_is_missing(tmp_path: Path) -> None:
     with serve(says()) as address:
         result = probe(f"wss://{address}/", ca=str(tmp_path / "none.pem"), timeout=5)
@@ -460,6 +482,7 @@ def test_many_are_probed_with_all_options(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("ansible_collections.novnc.fleet.plugins.module_utils.probe.probe", record)
     common: dict[str, Any] = {"frame": True, "ca": "/ca.pem", "verify": False, "timeout": 3.0}
+    common |= {"identity": ("/c.crt", "/c.key"), "headers": {"X-Console-User": "check"}}
     probe_all(
         [Console("h:1", "a", True, "http://o"), Console("h:2", "b", page="http://p/")],
         **common,

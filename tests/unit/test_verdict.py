@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.verdict import (
+    endpoint_consoles,
+    endpoint_targets,
+    endpoint_verdicts,
     probe_targets,
     table,
     verdicts,
-    with_state,
 )
 
 CONSOLE = {
@@ -61,8 +63,41 @@ def test_only_running_vms_are_visited_and_held_to_their_name() -> None:
     assert probe_targets([CONSOLE], "websocket", [OFF]) == []
 
 
-def test_states_are_added() -> None:
-    assert with_state([CONSOLE], [OFF]) == [{**CONSOLE, "state": "off"}]
+def behind(**keys: Any) -> list[dict[str, Any]]:
+    """Return the consoles behind an endpoint of a host with one VM."""
+    vm = {"name": "zwei Wörter", "uuid": "1-2", "state": "running", "expect_name": None}
+    return endpoint_consoles([{**vm, "displays": [{}], **keys}], "kvm2", "h:16900")
+
+
+def test_vms_behind_an_endpoint_are_opened_by_uuid_and_held_to_their_name() -> None:
+    wanted = {"name": "1-2", "url": "wss://h:16900/vm/1-2/websockify"}
+    assert endpoint_targets(behind()) == [{**wanted, "expect_name": "QEMU (zwei Wörter)"}]
+    assert endpoint_targets(behind(expect_name="QEMU"))[0]["expect_name"] == "QEMU"
+    assert endpoint_targets(behind(state="off")) == []
+    assert endpoint_targets(behind(displays=[])) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "visit", "expected"),
+    [
+        ({}, result(), ("running", "")),
+        ({"state": "unknown"}, result(), ("running", "")),
+        ({}, result(verified=False), ("unverified", "")),
+        ({}, DEAF, ("fault", "rfb: no answer")),
+        ({"state": "off"}, None, ("off", "")),
+        (
+            {"displays": []},
+            None,
+            ("unverified", "it has no VNC server, so there is nothing to see"),
+        ),
+    ],
+)
+def test_verdicts_behind_an_endpoint(keys: Any, visit: Any, expected: tuple[str, str]) -> None:
+    visits = [{**visit, "name": "1-2"}] if visit else []
+    (found,) = endpoint_verdicts(behind(**keys), visits)
+    assert (found["verdict"], found["error"]) == expected
+    assert (found["host"], found["vm"]) == ("kvm2", "zwei Wörter")
+    assert found["url"] == "wss://h:16900/vm/1-2/websockify"
 
 
 def test_the_table_lines_up_and_tells_errors() -> None:
