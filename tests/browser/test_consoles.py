@@ -1,4 +1,4 @@
-"""What a person meets who opens a console of the demo in a browser."""
+"""What a person meets who opens a direct console in a browser."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import guest_image
 import pytest
-from playwright.sync_api import Browser, Playwright
-from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Browser
 from websockets import Origin
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.browser.conftest import AUTHORITY
-from tests.browser.viewer import EXPECTED, Viewer, chromium
+from tests.browser.viewer import EXPECTED, Viewer
+from tests.harness.fleet import CA, Console
 
 KNOCK = """
 url => new Promise(resolve => {
@@ -62,7 +60,7 @@ def foreign_origin() -> Iterator[str]:
 
 def greeting(websocket: str, origin: str | None) -> str | bytes:
     """Return the first message that a program gets from a console."""
-    trusted = ssl.create_default_context(cafile=AUTHORITY)
+    trusted = ssl.create_default_context(cafile=CA)
     with connect(
         websocket,
         origin=Origin(origin) if origin else None,
@@ -73,25 +71,25 @@ def greeting(websocket: str, origin: str | None) -> str | bytes:
 
 
 def test_console_shows_its_guest_and_takes_keys(
-    console: dict[str, Any], consoles: list[dict[str, Any]], viewer: Viewer, photo: Path
+    console: Console, consoles: list[Console], viewer: Viewer, photo: Path
 ) -> None:
-    colour = guest_image.colour(console["vm"])
-    alike = [other["url"] for other in consoles if guest_image.colour(other["vm"]) == colour]
-    assert alike == [console["url"]], "the colour does not tell which guest it is"
+    colour = guest_image.colour(console.vm)
+    alike = [other.url for other in consoles if guest_image.colour(other.vm) == colour]
+    assert alike == [console.url], "the colour does not tell which guest it is"
 
-    viewer.page.goto(console["url"])
+    viewer.page.goto(console.url)
     viewer.use()
     viewer.page.reload()
     viewer.use()
     viewer.photograph(photo)
 
-    assert viewer.complaints - EXPECTED[urlsplit(console["url"]).scheme] == set()
+    assert viewer.complaints - EXPECTED[urlsplit(console.url).scheme] == set()
 
 
 def test_page_of_a_foreign_origin_is_refused(
-    console: dict[str, Any], browser: Browser, foreign_origin: str
+    console: Console, browser: Browser, foreign_origin: str
 ) -> None:
-    websocket = console["websocket"]
+    websocket = console.websocket
     with browser.new_context() as context:
         page = context.new_page()
         said: list[str] = []
@@ -104,21 +102,10 @@ def test_page_of_a_foreign_origin_is_refused(
         ]
 
         # The same from the console's own origin; without its fragment, noVNC does not connect.
-        page.goto(console["url"].partition("#")[0])
+        page.goto(console.url.partition("#")[0])
         assert page.evaluate(KNOCK, websocket)[0] == "open"
 
     # It was for the origin and nothing else: a program without one is let in.
     assert greeting(websocket, None) == b"RFB 003.008\n"
     with pytest.raises(InvalidStatus, match="HTTP 403"):
         greeting(websocket, foreign_origin)
-
-
-def test_browser_that_does_not_know_the_authority_refuses_tls(
-    consoles: list[dict[str, Any]], playwright: Playwright, tmp_path: Path
-) -> None:
-    urls = [console["url"] for console in consoles if console["url"].startswith("https:")]
-    assert urls
-    with chromium(playwright, tmp_path) as distrustful, distrustful.new_page() as page:
-        for url in urls:
-            with pytest.raises(PlaywrightError, match="ERR_CERT_AUTHORITY_INVALID"):
-                page.goto(url)

@@ -1,8 +1,9 @@
 """The demo: the ``default`` scenario left running, and what it shows.
 
 Usage: ``python -m tests.harness.demo up|down|consoles``. ``up`` starts what is
-missing, runs ``playbooks/site.yml`` and prints a line for each console;
-``consoles`` prints them as JSON and ends with 1 where no demo is running.
+missing, runs ``playbooks/site.yml`` and prints a line for each VM's console, the
+direct one if it has one; ``consoles`` prints them as JSON and ends with 1 where no
+demo is running.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,8 @@ def up() -> None:
     rows = consoles()
     widths = [max(len(row[key]) for row in rows) for key in ("host", "vm")]
     for row in rows:
-        print(row["host"].ljust(widths[0]), row["vm"].ljust(widths[1]), row["url"], sep="  ")
+        way = row["url"] if "url" in row else row["endpoint"]
+        print(row["host"].ljust(widths[0]), row["vm"].ljust(widths[1]), way, sep="  ")
 
 
 def down() -> None:
@@ -83,7 +86,7 @@ def down() -> None:
 
 
 def consoles() -> list[dict[str, Any]]:
-    """Return the demo's consoles with their state; SystemExit (1) where no demo is running."""
+    """Return the demo's VMs and their consoles; SystemExit (1) where no demo is running."""
     if not is_running():
         print("no demo is running; start it with 'make demo'", file=sys.stderr)
         raise SystemExit(1)
@@ -103,7 +106,29 @@ def consoles() -> list[dict[str, Any]]:
     if done.returncode or not output.exists():
         # Part of the list would look like all of it.
         raise SystemExit(f"{done.stdout}{done.stderr}demo: its consoles could not be read")
-    found: list[dict[str, Any]] = json.loads(output.read_text())
+    return [entry for told in json.loads(output.read_text()) for entry in entries(told)]
+
+
+def entries(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what ``make -s consoles`` says of one host's VMs, one entry each.
+
+    Args:
+        told: The host's ``consoles`` (of its ``consoles.json``), ``uuids`` of their VMs by their
+            names, ``vms`` (as P(novnc.fleet.endpoint_consoles#filter) returns them), and whether it
+            has an ``endpoint``.
+    """
+    direct = {told["uuids"][one["vm"]]: one for one in told["consoles"] if one["listen"]}
+    found = []
+    for vm in told["vms"]:
+        own = direct.get(vm["uuid"])
+        if not (own or told["endpoint"]):
+            continue
+        entry = {key: vm[key] for key in ("host", "vm", "uuid", "state")}
+        if own:
+            entry |= {key: own[key] for key in ("listen", "vnc", "url", "websocket")}
+        if told["endpoint"]:
+            entry["endpoint"] = vm["websocket"]
+        found.append(entry)
     return found
 
 

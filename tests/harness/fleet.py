@@ -19,6 +19,7 @@ import testinfra
 from ansible_collections.novnc.fleet.plugins.module_utils.console import (
     connect_console,
     enter_console,
+    open_console,
     parse_console,
 )
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import Deadline
@@ -30,7 +31,8 @@ from tests.harness.project import BIN, CACHE, ENV, ROOT
 # molecule names one of the files of its inventory, which lies beside the scenario's.
 _molecule = os.environ.get("MOLECULE_INVENTORY_FILE")
 INVENTORY = str(Path(_molecule).parent if _molecule else ROOT / "inventory" / "demo")
-CA = CACHE / "demo" / "pki" / "ca.crt"
+PKI = CACHE / "demo" / "pki"
+CA = PKI / "ca.crt"
 
 
 @dataclass(frozen=True)
@@ -152,13 +154,38 @@ def hosts() -> dict[str, Any]:
 
 
 def consoles() -> list[Console]:
-    """Return the consoles that the hosts say they have."""
+    """Return the direct consoles that the hosts say they have."""
     found = []
     for host in hosts().values():
         for entry in json.loads(host.file("/etc/novnc-fleet/consoles.json").content_string):
             keys = ("host", "vm", "vnc", "listen", "url", "websocket")
-            found.append(Console(on=host, **{key: entry[key] for key in keys}))
+            if entry["listen"]:
+                found.append(Console(on=host, **{key: entry[key] for key in keys}))
     return found
+
+
+def open_as_gateway(
+    address: str, pki: Path, *, mode: str = "control", timeout: float = 30
+) -> ByteStream:
+    """Open a console behind an endpoint, with the certificate ``gateway`` of an authority."""
+    return open_console(
+        address,
+        ca=str(pki / "ca.crt"),
+        identity=(str(pki / "gateway.crt"), str(pki / "gateway.key")),
+        headers={"X-Console-User": "kim", "X-Console-Mode": mode},
+        timeout=timeout,
+    )
+
+
+FILES = (
+    "find /etc /opt /usr /var -xdev -type f ! -path '/var/log/*' ! -path '/var/lib/systemd/*'"
+    " ! -name '*.pyc' -printf '%p %s %m %T@\\n' | sort"
+)
+
+
+def fingerprints() -> dict[str, str]:
+    """Return every file of every host with its size, mode and time."""
+    return {name: host.check_output(FILES) for name, host in hosts().items()}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the integration tests stand on: the scenario's consoles, each in turn or by name."""
+"""What the integration tests stand on: the scenario's direct consoles, each in turn or by name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ ALL = consoles()
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that wants ``console`` each of them in turn."""
-    wanted = {"console": ALL, "tls_console": [one for one in ALL if one.tls]}
-    for name, found in wanted.items():
-        if name in metafunc.fixturenames:
-            metafunc.parametrize(name, found, ids=lambda one: f"{one.host}-{one.vm}")
+    if "console" in metafunc.fixturenames:
+        assert ALL, "the scenario has no direct console"
+        metafunc.parametrize("console", ALL, ids=lambda one: f"{one.host}-{one.vm}")
 
 
 @pytest.fixture

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import pytest
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
-from tests.harness.fleet import Console, background, hosts, run_playbook
-from tests.harness.project import BIN, CACHE, ENV, ROOT
+from tests.harness.fleet import (
+    PKI,
+    Console,
+    background,
+    fingerprints,
+    hosts,
+    open_as_gateway,
+    run_playbook,
+    variables,
+)
+from tests.harness.project import BIN, ENV, ROOT
 from tests.harness.waiting import wait_until
 from tests.integration.conftest import ALL
 
@@ -25,20 +37,18 @@ CONTENT = {
 }
 """What stands in an installed collection."""
 
-FILES = (
-    "find /etc /opt /usr /var -xdev -type f ! -path '/var/log/*' ! -path '/var/lib/systemd/*'"
-    " ! -name '*.pyc' -printf '%p %s %m %T@\\n' | sort"
-)
 
-
-def fingerprints() -> dict[str, str]:
-    """Return every file of every host with its size, mode and time."""
-    return {name: host.check_output(FILES) for name, host in hosts().items()}
+def behind_endpoint(host: str, vm: str) -> str:
+    """Return the address of a VM's console behind its host's endpoint."""
+    return f"wss://{variables()[host]['ansible_host']}:16900/vm/{quote(vm)}/websockify"
 
 
 def test_a_second_run_changes_nothing_and_cuts_nobody() -> None:
     with ExitStack() as stack:
         sessions = [stack.enter_context(console.session(timeout=200)) for console in ALL]
+        endpoint = open_as_gateway(behind_endpoint("kvm2", "mail01"), PKI, timeout=200)
+        sessions.append(RfbClient(stack.enter_context(endpoint)))
+        sessions[-1].handshake()
         pids = [console.main_pid() for console in ALL]
         run = run_playbook(SITE)
         assert run.status == 0, run.output
@@ -89,18 +99,6 @@ def test_a_knob_of_the_wrong_kind_on_one_host_changes_none() -> None:
     assert fingerprints() == before
 
 
-@pytest.mark.parametrize(
-    ("cert", "words"), [("/nowhere.crt", "cannot be read"), ("/etc/hostname", "no certificate")]
-)
-def test_a_certificate_that_cannot_work_is_refused(cert: str, words: str) -> None:
-    before = fingerprints()
-    run = run_playbook(SITE, "-e", f"novnc_console_tls_cert={cert}", "--limit", "kvm2")
-    assert run.status == 2
-    assert cert in run.output
-    assert words in run.output
-    assert fingerprints() == before
-
-
 @contextmanager
 def stopped(console: Console) -> Iterator[None]:
     """Switch a VM off for a while."""
@@ -126,10 +124,15 @@ def stranger(console: Console, name: str) -> Iterator[None]:
             console.on.check_output("systemctl stop stranger")
 
 
+def rows_of(vm: str, output: str) -> list[list[str]]:
+    """Return the rows of a VM in the table that a check ends with, its direct console's first."""
+    lines = [re.split(r"\s{2,}", line.strip("- '\"")) for line in output.splitlines()]
+    return [cells for cells in lines if cells[1:2] == [vm] and len(cells) == 4]
+
+
 def line_of(vm: str, output: str) -> list[str]:
-    """Return the words of a VM's line in the table that a check ends with."""
-    lines = [line.strip("-, '\"").split() for line in output.splitlines()]
-    return next(words for words in lines if words[1:2] == [vm])
+    """Return a VM's first row in that table."""
+    return rows_of(vm, output)[0]
 
 
 def test_a_check_passes_and_shows_every_console() -> None:
@@ -139,20 +142,46 @@ def test_a_check_passes_and_shows_every_console() -> None:
         assert line_of(console.vm, run.output) == [console.host, console.vm, "running", console.url]
 
 
-def test_a_check_from_the_hypervisor_passes() -> None:
-    for host in hosts().values():
-        host.check_output("mkdir -p /run/demo")
-    for name in hosts():
-        ca = CACHE / "demo" / "pki" / "ca.crt"
-        subprocess.run(
-            ["docker", "exec", "-i", f"novnc-fleet-{name}", "tee", "/run/demo/ca.crt"],
-            input=ca.read_bytes(),
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
-    run = run_playbook(CHECK, "-e", "novnc_check_from=hypervisor novnc_check_ca=/run/demo/ca.crt")
+def test_a_check_opens_every_vm_behind_its_endpoint() -> None:
+    run = run_playbook(CHECK)
+    verdicts = {"vault01": "unverified", "old01": "off"}
+    for host, said in variables().items():
+        for vm in {**said.get("test_host_vms", {}), **said.get("test_host_domains", {})}:
+            row = rows_of(vm, run.output)[-1]
+            assert row[:3] == [host, vm, verdicts.get(vm, "running")]
+            assert row[3].startswith(f"wss://{said['ansible_host']}:16900/vm/")
+    journal = hosts()["kvm2"].check_output("journalctl -u novnc-endpoint -o cat")
+    seen = [json.loads(line) for line in journal.splitlines() if line.startswith('{"event": "ses')]
+    assert {one["mode"] for one in seen if one["user"] == "check"} == {"watch"}
+
+
+def test_an_endpoint_that_does_not_answer_is_a_failure() -> None:
+    hosts()["kvm2"].check_output("systemctl stop novnc-endpoint.socket novnc-endpoint.service")
+    try:
+        run = run_playbook(CHECK)
+    finally:
+        hosts()["kvm2"].check_output("systemctl start novnc-endpoint.service")
+    assert run.status == 2
+    assert rows_of("mail01", run.output)[-1][2] == "fault"
+    assert rows_of("old01", run.output)[-1][2] == "off"
+    assert "nothing listens there" in run.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"novnc_check_from": "hypervisor"}, "stay on the controller"),
+        (
+            {"novnc_endpoint_cert": "/c", "novnc_endpoint_key": "/k", "novnc_endpoint_ca": "/a"},
+            "write novnc_check_endpoint_cert",
+        ),
+    ],
+)
+def test_an_endpoint_that_cannot_be_opened_is_said(options: dict[str, str], words: str) -> None:
+    run = run_playbook(CHECK, "-e", json.dumps(options))
     assert (run.status, run.changed) == (0, 0), run.output
-    assert "localhost" not in run.output
+    assert [row[0] for row in rows_of("*", run.output) if row[2] == "unchecked"] == ["kvm1", "kvm2"]
+    assert words in run.output
 
 
 def test_a_check_refuses_a_place_that_there_is_not() -> None:
@@ -162,19 +191,19 @@ def test_a_check_refuses_a_place_that_there_is_not() -> None:
 
 
 def test_a_vm_that_is_off_is_reported_and_no_failure(by_name: Callable[[str], Console]) -> None:
-    with stopped(by_name("win10")), stopped(by_name("db01")):
+    with stopped(by_name("win10")):
         run = run_playbook(CHECK)
     assert run.status == 0, run.output
-    assert line_of("win10", run.output)[2] == line_of("db01", run.output)[2] == "off"
+    assert [row[2] for row in rows_of("win10", run.output)] == ["off", "off"]
     assert line_of("web01", run.output)[2] == "running"
 
 
 def test_another_vms_screen_is_a_failure(by_name: Callable[[str], Console]) -> None:
-    with stranger(by_name("web01"), "db01"):
+    with stranger(by_name("web01"), "win10"):
         run = run_playbook(CHECK)
     assert run.status == 2
     assert line_of("web01", run.output)[2] == "fault"
-    assert "shows another VM: it announces 'QEMU (db01)'" in run.output
+    assert "shows another VM: it announces 'QEMU (win10)'" in run.output
 
 
 def test_an_unknown_name_is_unverified(by_name: Callable[[str], Console]) -> None:
@@ -185,18 +214,18 @@ def test_an_unknown_name_is_unverified(by_name: Callable[[str], Console]) -> Non
 
 
 def test_an_unreachable_console_is_a_failure(by_name: Callable[[str], Console]) -> None:
-    console = by_name("mail01")
-    console.on.check_output("systemctl stop novnc-console@mail01.socket")
+    console = by_name("win10")
+    console.on.check_output("systemctl stop novnc-console@win10.socket")
     try:
         run = run_playbook(CHECK)
         assert run.status == 2
-        assert line_of("mail01", run.output)[2] == "fault"
+        assert line_of("win10", run.output)[2] == "fault"
         assert "nothing listens there" in run.output
     finally:
         mended = run_playbook(ROOT / "playbooks" / "consoles.yml")
     assert (mended.status, mended.changed) == (0, 1), mended.output
     with console.session() as client:
-        assert client.info.name == "QEMU (mail01)"
+        assert client.info.name == "QEMU (win10)"
 
 
 def test_a_console_that_moves_lets_go_of_its_old_port(by_name: Callable[[str], Console]) -> None:
@@ -240,7 +269,7 @@ def test_a_console_that_is_no_longer_listed_is_removed(by_name: Callable[[str], 
 
 
 def test_consoles_are_there_after_a_reboot(by_name: Callable[[str], Console]) -> None:
-    console = by_name("mail01")
+    console = by_name("win10")
     container = f"novnc-fleet-{console.host}"
     subprocess.run(["docker", "restart", container], check=True, timeout=60)
     running = ["docker", "exec", container, "systemctl", "is-system-running", "--wait"]
@@ -251,7 +280,7 @@ def test_consoles_are_there_after_a_reboot(by_name: Callable[[str], Console]) ->
 
     wait_until(is_up, 60, "the host is up again")
     with console.session() as client:
-        assert client.info.name == "QEMU (mail01)"
+        assert client.info.name == "QEMU (win10)"
 
 
 def test_an_installed_collection_does_the_same(tmp_path: Path) -> None:
@@ -273,18 +302,3 @@ def test_an_installed_collection_does_the_same(tmp_path: Path) -> None:
     assert run.status == 0, run.output
     assert run.changed == 0, run.output
     assert line_of("web01", run.output)[2] == "running"
-
-
-def test_the_list_of_consoles_wakes_none() -> None:
-    for console in ALL:
-        console.on.check_output(f"systemctl stop {console.service}")
-    done = subprocess.run(
-        [BIN / "python", "-m", "tests.harness.demo", "consoles"],
-        cwd=ROOT,
-        env=ENV,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith("[")
-    assert not any(console.main_pid() for console in ALL)

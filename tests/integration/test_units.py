@@ -5,10 +5,8 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
-import pytest
-from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb_messages import (
     framebuffer_update_request,
 )
@@ -38,16 +36,6 @@ def test_it_is_there_for_visitors_only() -> None:
         assert console.on.socket(f"tcp://{console.listen}").is_listening
     for console in ALL:
         with console.session() as client:
-            assert client.info.name == f"QEMU ({console.vm})"
-
-
-def test_killed_in_use_it_serves_the_next_visitor_within_a_second(console: Console) -> None:
-    for _ in range(20):
-        with suppress(HopError), console.session():
-            pid = console.main_pid()
-            assert pid
-            console.on.check_output(f"kill -9 {pid}")
-        with console.session(timeout=1) as client:
             assert client.info.name == f"QEMU ({console.vm})"
 
 
@@ -92,32 +80,6 @@ def test_clients_that_vanish_are_let_go(by_name: Callable[[str], Console]) -> No
         wait_until(all_gone, 60, "clients that vanished")
 
 
-def test_the_sandbox_holds(console: Console) -> None:
-    console.on.check_output(
-        "systemd-analyze security --offline=true --threshold=15"
-        " /etc/systemd/system/novnc-console@.service"
-    )
-
-
-def test_a_unix_target_has_no_network(by_name: Callable[[str], Console]) -> None:
-    console = by_name("db01")
-    with console.session():
-        pid = console.main_pid()
-        assert (
-            console.on.check_output(f"systemctl show -P PrivateNetwork {console.service}") == "yes"
-        )
-        log = console.on.check_output(f"journalctl -b -o cat _PID=1 -u {console.service}")
-        assert "proceeding without" not in log
-        devices = console.on.check_output(f"grep -h : /proc/{pid}/net/dev").split()
-        assert [word for word in devices if word.endswith(":")] == ["lo:"]
-
-
-def test_a_tcp_target_has_its_hosts_network(by_name: Callable[[str], Console]) -> None:
-    console = by_name("mail01")
-    with console.session():
-        assert "eth0:" in console.on.check_output(f"cat /proc/{console.main_pid()}/net/dev")
-
-
 def test_each_console_is_a_user_of_its_own() -> None:
     with ExitStack() as sessions:
         users = []
@@ -128,36 +90,6 @@ def test_each_console_is_a_user_of_its_own() -> None:
             )
         assert "0" not in {user for _, user in users}
         assert len(set(users)) == len(ALL)
-
-
-def test_only_its_group_may_open_the_unix_socket(by_name: Callable[[str], Console]) -> None:
-    console = by_name("db01")
-    connect = "import socket; socket.socket(socket.AF_UNIX).connect('/run/qemu/db01.vnc')"
-    run = "setpriv --reuid nobody --regid nogroup"
-    assert console.on.run(f'{run} --clear-groups python3 -c "{connect}"').rc != 0
-    assert console.on.run(f'{run} --groups qemu-vnc python3 -c "{connect}"').rc == 0
-
-
-def test_without_its_certificate_it_turns_visitors_away(by_name: Callable[[str], Console]) -> None:
-    console = by_name("mail01")
-    key = "/etc/ssl/novnc/console.key"
-    console.on.check_output(f"mv {key} {key}.away && systemctl stop {console.service}")
-    try:
-        starts = (
-            f"journalctl -o cat -u {console.service} | grep -c 'this console cannot work' || true"
-        )
-        before = int(console.on.check_output(starts))
-        for _ in range(5):
-            with pytest.raises(HopError) as refused, console.session():
-                pass
-            assert refused.value.hop == "tls"
-        time.sleep(1)
-        # Nobody is waiting, so nothing is started over and over.
-        assert 1 <= int(console.on.check_output(starts)) - before <= 5
-    finally:
-        console.on.check_output(f"mv {key}.away {key}")
-    with console.session() as client:
-        assert client.info.name == "QEMU (mail01)"
 
 
 def test_a_program_that_cannot_start_makes_no_storm(by_name: Callable[[str], Console]) -> None:
@@ -185,3 +117,21 @@ def test_a_program_that_cannot_start_makes_no_storm(by_name: Callable[[str], Con
     assert run.status == 0, run.output
     with console.session() as client:
         assert client.info.name == "QEMU (web01)"
+
+
+def test_a_client_that_drips_is_let_go(by_name: Callable[[str], Console]) -> None:
+    """A byte a second would keep each read alive for ever; the request as a whole has its time."""
+    console = by_name("web01")
+    with socket.create_connection(console.address, timeout=10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nX-Drip: ")
+        plain.settimeout(1)
+        for _ in range(30):
+            try:
+                plain.sendall(b"x")
+                assert plain.recv(100) == b""
+                return
+            except TimeoutError:
+                continue
+            except (ConnectionResetError, BrokenPipeError):
+                return
+    raise AssertionError("still connected after 30 s")
