@@ -1,9 +1,10 @@
-"""Compare the consoles with plain websockify, on the demo's hosts and in one run.
+"""Compare direct consoles with plain websockify, in one run.
 
 Usage: ``python -m tests.bench``. It prints a table, and writes it to ``.cache/bench.json``. The
 ratios are what to read: the absolute numbers depend on the machine. Ends with 0 whether or not
-the goals are met, and with 1 if it could not measure. The demo is started, and removed, if it
-does not run.
+the goals are met, and with 1 if it could not measure. Measured are the demo's direct consoles,
+over http, and those of the scenario ``direct``, over https; what does not run is started, and
+removed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import NoReturn
 
 from tests.bench import fleet_size, measures, report, rivals
 from tests.bench.client import BenchError
-from tests.bench.host import Host, demo_hosts
+from tests.bench.host import Host, measured_hosts
 from tests.harness import demo
 from tests.harness.project import CACHE, ROOT
 
@@ -53,7 +54,7 @@ def bench() -> int:
     found, versions = [], {}
     RESULT.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="novnc-bench-") as directory:
-        for host in demo_hosts(Path(directory)):
+        for host in measured_hosts(Path(directory)):
             try:
                 versions[host.name] = version(host)
                 found += compare(host)
@@ -80,15 +81,18 @@ def interrupted(number: int, _frame: object) -> NoReturn:
 
 
 def main() -> int:
-    """Run the bench on the demo, which is left as it was found: running or not."""
+    """Run the bench; the demo is left as it was found: running or not."""
     signal.signal(signal.SIGTERM, interrupted)
     was_running = demo.is_running()
     try:
-        if not was_running:
-            with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr):
+            if not was_running:
                 demo.up()
+            for verb in ("destroy", "create", "prepare", "converge"):
+                demo.step(f"A hypervisor with https: {verb}", "molecule", verb, "-s", "direct")
         return bench()
     finally:
+        demo.step("Removing the hypervisor with https", "molecule", "destroy", "-s", "direct")
         if not was_running:
             demo.down()
 

@@ -12,12 +12,12 @@ import yaml
 
 from tests.bench.client import BenchError, Door
 from tests.harness.demo import INVENTORY
-from tests.harness.project import CACHE
+from tests.harness.project import CACHE, ROOT
 
 
 @dataclass(frozen=True)
 class Host:
-    """A hypervisor of the demo.
+    """A hypervisor with direct consoles.
 
     Attributes:
         name: Its name in the inventory.
@@ -88,9 +88,17 @@ class Host:
         ]  # fmt: skip
 
 
-def demo_hosts(control: Path) -> list[Host]:
-    """Return the demo's hosts; their ssh connections' sockets are made in ``control``."""
-    groups = yaml.safe_load((INVENTORY / "hosts.yml").read_text()).values()
+def measured_hosts(control: Path) -> list[Host]:
+    """Return hosts that have direct consoles, the demo's and those of the scenario ``direct``.
+
+    Their ssh connections' sockets are made in ``control``.
+    """
+    inventories = (INVENTORY, ROOT / "molecule" / "direct" / "inventory")
+    groups = [
+        group
+        for inventory in inventories
+        for group in yaml.safe_load((inventory / "hosts.yml").read_text()).values()
+    ]
     return [
         Host(
             name,
@@ -104,4 +112,5 @@ def demo_hosts(control: Path) -> list[Host]:
         )
         for group in groups
         for name, values in group["hosts"].items()
+        if values.get("novnc_vms")
     ]
