@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import subprocess
@@ -10,10 +11,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
-from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import sync_playwright
 
-from tests.browser.viewer import chromium
+from tests.browser.viewer import FLAGS
 from tests.harness.fleet import CA, Console, consoles, fingerprints, hosts, run_playbook
 from tests.harness.project import ROOT
 
@@ -48,14 +47,19 @@ def test_old_tls_is_refused(unix: Console) -> None:
 
 
 def test_a_browser_that_does_not_know_the_authority_refuses(tmp_path: Path) -> None:
-    with (
-        sync_playwright() as playwright,
-        chromium(playwright, tmp_path) as distrustful,
-        distrustful.new_page() as page,
-    ):
-        for console in consoles():
-            with pytest.raises(PlaywrightError, match="ERR_CERT_AUTHORITY_INVALID"):
-                page.goto(console.url)
+    # Without Playwright: it runs once only, for the tests of browsers that know the authority.
+    chromium = ["chromium", *FLAGS, "--headless", "--no-sandbox", "--dump-dom"]
+    for console in consoles():
+        done = subprocess.run(
+            [*chromium, console.url],
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        assert "ERR_CERT_AUTHORITY_INVALID" in done.stderr
+        assert done.stdout == ""
 
 
 def test_a_unix_target_has_no_network(unix: Console) -> None:
