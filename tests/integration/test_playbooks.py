@@ -233,8 +233,8 @@ def test_a_console_that_moves_lets_go_of_its_old_port(by_name: Callable[[str], C
     moved = '{"novnc_vms": {"web01": 5900, "win10": {"vnc": 5901, "listen_port": 6099}}}'
     consoles = ROOT / "playbooks" / "consoles.yml"
     with ExitStack() as stack:
-        stack.enter_context(console.session(timeout=100))
-        bystander = stack.enter_context(by_name("web01").session(timeout=100))
+        stack.enter_context(console.session(timeout=300))
+        bystander = stack.enter_context(by_name("web01").session(timeout=300))
         try:
             run = run_playbook(consoles, "-e", moved, "--limit", "kvm1")
             assert run.status == 0, run.output
@@ -279,6 +279,9 @@ def test_consoles_are_there_after_a_reboot(by_name: Callable[[str], Console]) ->
         return asked.returncode == 0
 
     wait_until(is_up, 60, "the host is up again")
+    assert console.on.service("novnc-endpoint").is_running
+    with open_as_gateway(behind_endpoint(console.host, "win10"), PKI) as stream:
+        assert RfbClient(stream).handshake().name == "QEMU (win10)"
     with console.session() as client:
         assert client.info.name == "QEMU (win10)"
 
