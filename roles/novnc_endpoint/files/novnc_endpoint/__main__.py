@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -27,6 +28,10 @@ def main(settings_file: str) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     server = loop.run_until_complete(make(settings_file))
+    # All that is there now stays: what sessions leave behind is found sooner and in less time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(700, 10, 1)
     loop.run_until_complete(server.serve())
     if server.sessions:
         journal("draining", sessions=server.sessions)

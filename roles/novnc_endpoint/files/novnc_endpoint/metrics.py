@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ def exposition(
         ),
         ("resident_memory_bytes", "gauge", "Memory in use.", {"": _resident()}),
         ("open_fds", "gauge", "Open descriptors.", {"": len(os.listdir("/proc/self/fd"))}),
+        ("tasks", "gauge", "Things being done at once.", {"": len(asyncio.all_tasks())}),
     ]
     lines = []
     for name, kind, meaning, values in families:
