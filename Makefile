@@ -58,9 +58,9 @@ bench: ## Compare with plain websockify, as ratios from one run; writes .cache/b
 	@scripts/setup venv docker images
 	@$(BIN)/python -m tests.bench
 
-soak: ## Load with lies for ten minutes, or other: make soak SECONDS=60
-	@scripts/setup venv
-	@$(BIN)/python -m tests.soak.gate --seconds $(or $(SECONDS),600)
+soak: ## Lies for ten minutes, or other, through the gate and on the wire: make soak SECONDS=60
+	@scripts/setup venv docker images
+	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
 
 docs: ## Make the roles' READMEs and the table of VM keys anew
 	@scripts/setup venv

@@ -50,9 +50,9 @@ def test_what_two_thousand_visitors_have_used_is_given_back(forty: Endpoint) -> 
             assert RfbClient(stream).handshake().name == f"QEMU ({vm})"
 
     _together(visit, islice(cycle(VMS), OPENED // 4))  # it gets warm
-    before = _left(forty)
+    before = left(forty)
     _together(visit, islice(cycle(VMS), OPENED))
-    after = _left(forty)
+    after = left(forty)
     assert after["open_fds"] == before["open_fds"]
     assert after["tasks"] == before["tasks"]
     assert after["resident_memory_bytes"] <= 1.05 * before["resident_memory_bytes"]
@@ -72,7 +72,7 @@ def test_five_hundred_visitors_at_once_all_see_their_vm(forty: Endpoint) -> None
         )
         seen = _together(lambda one: (one[0], _screen(one[1])), iter(clients))
         assert [vm for vm, colour in seen if colour != guest_image.colour(vm)] == []
-    assert _left(forty)["sessions"] == 0
+    left(forty)
 
 
 def _together(do: Callable[[Given], Found], given: Iterator[Given]) -> list[Found]:
@@ -87,20 +87,13 @@ def _screen(client: RfbClient) -> tuple[int, int, int]:
     return colour
 
 
-def _left(endpoint: Endpoint) -> dict[str, float]:
-    """Return what the endpoint uses when the last session has ended."""
-    found: dict[str, float] = {}
+def gauges(endpoint: Endpoint) -> dict[str, float]:
+    """Return those of an endpoint's metrics that are single numbers."""
+    lines = re.findall(r"^novnc_endpoint_(\w+) ([\d.e+]+)$", endpoint.ask("/metrics")[1], re.M)
+    return {name: float(value) for name, value in lines}
 
-    def ended() -> bool:
-        text = endpoint.ask("/metrics")[1]
-        found.update(
-            {
-                name: float(value)
-                for name, value in re.findall(r"^novnc_endpoint_(\w+) ([\d.e+]+)$", text, re.M)
-            }
-        )
-        found["sessions"] = len(endpoint.sessions())
-        return found["sessions"] == 0
 
-    wait_until(ended, 30, "sessions that nobody has any more")
-    return found
+def left(endpoint: Endpoint) -> dict[str, float]:
+    """Wait until the last session has ended; return what the endpoint uses then."""
+    wait_until(lambda: endpoint.sessions() == [], 30, "the end of all sessions")
+    return gauges(endpoint)

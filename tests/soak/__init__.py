@@ -4,4 +4,6 @@ import sys
 
 from tests.harness.project import ROOT
 
-sys.path.append(str(ROOT / "roles/novnc_endpoint/files"))  # pytest knows it from pyproject.toml
+# pytest knows them from pyproject.toml
+for path in ("roles/novnc_endpoint/files", "playbooks/collections", "docker/test-host"):
+    sys.path.append(str(ROOT / path))
