@@ -1,4 +1,4 @@
-"""Compare direct consoles with plain websockify, in one run.
+"""Compare consoles and endpoint with websockify, on test hosts and in one run.
 
 Usage: ``python -m tests.bench``. It prints a table, and writes it to ``.cache/bench.json``. The
 ratios are what to read: the absolute numbers depend on the machine. Ends with 0 whether or not
@@ -17,7 +17,14 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from tests.bench import fleet_size, measures, report, rivals
+from tests.bench import (
+    endpoint_measures,
+    endpoint_rivals,
+    fleet_size,
+    measures,
+    report,
+    rivals,
+)
 from tests.bench.client import BenchError
 from tests.bench.host import Host, measured_hosts
 from tests.harness import demo
@@ -45,7 +52,10 @@ def compare(host: Host) -> list[report.Measure]:
         say(f"{host.name}: visits of running ones, and echoes through them")
         done += [measures.warm_connect(host), measures.echo(host)]
         say(f"{host.name}: memory")
-        return [*done, *measures.idle_memory(host), measures.connection_memory(host)]
+        done += [*measures.idle_memory(host), measures.connection_memory(host)]
+    say(f"{host.name}: the endpoint, beside websockify {endpoint_rivals.WEBSOCKIFY} and QEMU")
+    with endpoint_rivals.on(host):
+        return [*done, *endpoint_measures.measure(host)]
 
 
 def bench() -> int:

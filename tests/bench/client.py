@@ -14,10 +14,11 @@ TIMEOUT = 20.0
 HELLO = b"\x82\x0cRFB 003.008\n"
 """The first frame through a proxy of a VM: the VNC server's version (RFC 6143, 7.1.1)."""
 
-_PAYLOAD = b"twelve bytes"
+MESSAGE = b"\xff\x00\x00\x01\x00\x00\x00\x61\x00\x00\x00\x1e"
+"""A key as noVNC tells QEMU of it, 12 bytes."""
 _MASK = b"\x12\x34\x56\x78"
-ECHO_SENT = b"\x82\x8c" + _MASK + bytes(b ^ m for b, m in zip(_PAYLOAD, _MASK * 3, strict=True))
-ECHO_BACK = b"\x82\x0c" + _PAYLOAD
+ECHO_SENT = b"\x82\x8c" + _MASK + bytes(b ^ m for b, m in zip(MESSAGE, _MASK * 3, strict=True))
+ECHO_BACK = b"\x82\x0c" + MESSAGE
 
 
 class BenchError(Exception):
@@ -37,17 +38,32 @@ class Door:
         """What a browser calls the page that it loaded from here."""
         return f"http{'s' if self.tls else ''}://{self.address}:{self.port}"
 
+    @property
+    def path(self) -> str:
+        """Where the WebSocket is."""
+        return "/websockify"
+
+    @property
+    def headers(self) -> str:
+        """What else the request says, each header with its end of line."""
+        return f"Origin: {self.origin}\r\n"
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """How TLS is spoken."""
+        return _TLS
+
     @cached_property
     def request(self) -> bytes:
-        """What a browser sends to open the WebSocket (RFC 6455, section 4.1)."""
+        """What is sent to open the WebSocket (RFC 6455, section 4.1)."""
         return (
-            f"GET /websockify HTTP/1.1\r\nHost: {self.address}:{self.port}\r\n"
-            f"Upgrade: websocket\r\nConnection: Upgrade\r\nOrigin: {self.origin}\r\n"
+            f"GET {self.path} HTTP/1.1\r\nHost: {self.address}:{self.port}\r\n"
+            f"Upgrade: websocket\r\nConnection: Upgrade\r\n{self.headers}"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         ).encode("ascii")
 
 
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Trust anything: whom to trust is the same client's work for both sides."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -55,7 +71,7 @@ def _tls_context() -> ssl.SSLContext:
     return context
 
 
-_TLS = _tls_context()
+_TLS = tls_context()
 
 
 def open_session(door: Door, hello: bytes = HELLO) -> socket.socket:
@@ -71,7 +87,7 @@ def open_session(door: Door, hello: bytes = HELLO) -> socket.socket:
         sock.connect((door.address, door.port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if door.tls:
-            sock = _TLS.wrap_socket(sock)
+            sock = door.context.wrap_socket(sock)
         sock.sendall(door.request)
         _expect_answer(sock, hello)
     except BaseException:
@@ -102,16 +118,18 @@ def visit(door: Door) -> float:
     return elapsed * 1e3
 
 
-def echoes(sock: socket.socket, count: int) -> list[float]:
+def echoes(
+    sock: socket.socket, count: int, sent: bytes = ECHO_SENT, expected: bytes = ECHO_BACK
+) -> list[float]:
     """Return microseconds that each of ``count`` messages of 12 bytes took there and back."""
     times = []
     for _ in range(count):
         start = time.perf_counter()
-        sock.sendall(ECHO_SENT)
+        sock.sendall(sent)
         back = sock.recv(64)
-        while 0 < len(back) < len(ECHO_BACK) and (more := sock.recv(64)):
+        while 0 < len(back) < len(expected) and (more := sock.recv(64)):
             back += more
         times.append((time.perf_counter() - start) * 1e6)
-        if back != ECHO_BACK:
+        if back != expected:
             raise BenchError(f"the echo came back as {back!r}")
     return times

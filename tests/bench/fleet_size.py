@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.bench.client import BenchError
 from tests.bench.host import Host
 from tests.bench.report import Measure
-from tests.harness.demo import INVENTORY
 from tests.harness.project import BIN, ENV, ROOT
 
 OURS = ROOT / "playbooks" / "consoles.yml"
@@ -24,13 +24,12 @@ rm -f bench-loop-*; systemctl daemon-reload
 """
 
 
-def run(playbook: Path, vms: dict[str, int] | None) -> float:
-    """Return the seconds that a playbook takes for a list of VMs; None is the demo's own."""
-    options = ["-e", "novnc_console_prune_limit=100", "--limit", "kvm1"]
-    options += ["-e", json.dumps({"novnc_vms": vms})] if vms else []
+def run(playbook: Path, host: Host, knobs: Mapping[str, object]) -> float:
+    """Return the seconds that a playbook takes on a host with knobs beyond its inventory's."""
+    options = ["-e", json.dumps({"novnc_console_prune_limit": 100, **knobs}), "--limit", host.name]
     start = time.perf_counter()
     done = subprocess.run(
-        [BIN / "ansible-playbook", "-i", INVENTORY, playbook, *options],
+        [BIN / "ansible-playbook", "-i", host.inventory, playbook, *options],
         cwd=ROOT,
         env=ENV,
         stdin=subprocess.DEVNULL,
@@ -49,13 +48,13 @@ def measure(host: Host) -> list[Measure]:
     took: dict[tuple[Path, int, str], float] = {}
     try:
         for size in SIZES:
-            vms = {f"vm{number}": 7000 + number for number in range(size)}
+            knobs = {"novnc_vms": {f"vm{number}": 7000 + number for number in range(size)}}
             for playbook in (OURS, LOOP):
-                took[playbook, size, "first"] = run(playbook, vms)
-                took[playbook, size, "unchanged"] = run(playbook, vms)
+                took[playbook, size, "first"] = run(playbook, host, knobs)
+                took[playbook, size, "unchanged"] = run(playbook, host, knobs)
     finally:
         host.shell(TIDY, timeout=300)
-        run(OURS, None)
+        run(OURS, host, {})
     found = [
         Measure(
             host.name,

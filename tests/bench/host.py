@@ -24,6 +24,8 @@ class Host:
         address: Its IPv4 address.
         certificate: Paths of the certificate and the key that its consoles use; empty
             without TLS.
+        vms: Its VMs, as the inventory has them.
+        inventory: The directory of that inventory.
         control: Socket of the ssh connection that all commands share, since a new one costs
             more than what is measured.
     """
@@ -31,6 +33,8 @@ class Host:
     name: str
     address: str
     certificate: tuple[str, ...]
+    vms: dict[str, Any] = field(hash=False)
+    inventory: Path
     control: Path = field(repr=False)
 
     def door(self, port: int) -> Door:
@@ -78,6 +82,16 @@ class Host:
             raise BenchError(f"{self.name}: the memory of {unit} could not be read")
         return sum(sizes)
 
+    def cpu_seconds(self, unit: str) -> float:
+        """Return the CPU time that a unit's processes have used so far."""
+        files = " ".join(f"/proc/{pid}/stat" for pid in self.pids(unit))
+        ticks = [
+            int(number)
+            for line in self.shell(f"cat {files}").splitlines()
+            for number in line.rpartition(")")[2].split()[11:13]
+        ]
+        return sum(ticks) / int(self.shell("getconf CLK_TCK"))
+
     def _options(self) -> list[str]:
         return [
             "-i", str(CACHE / "ssh" / "id_ed25519"), "-o", "BatchMode=yes",
@@ -95,7 +109,7 @@ def measured_hosts(control: Path) -> list[Host]:
     """
     inventories = (INVENTORY, ROOT / "molecule" / "direct" / "inventory")
     groups = [
-        group
+        (inventory, group)
         for inventory in inventories
         for group in yaml.safe_load((inventory / "hosts.yml").read_text()).values()
     ]
@@ -108,9 +122,11 @@ def measured_hosts(control: Path) -> list[Host]:
                 for key in ("novnc_console_tls_cert", "novnc_console_tls_key")
                 if values.get(key)
             ),
+            values["novnc_vms"],
+            inventory,
             control / name,
         )
-        for group in groups
+        for inventory, group in groups
         for name, values in group["hosts"].items()
         if values.get("novnc_vms")
     ]

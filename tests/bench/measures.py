@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from typing import TypeVar
 
 from tests.bench import rivals
 from tests.bench.client import BenchError, echoes, open_session, visit
@@ -13,6 +14,7 @@ from tests.bench.host import Host
 from tests.bench.report import Measure, compared
 from tests.bench.rivals import Proxy
 
+Side = TypeVar("Side")
 Sides = tuple[list[float], list[float]]
 _SETTLE = 0.1
 """Seconds for a host to end what the sample before has left it to do."""
@@ -21,17 +23,17 @@ _CONNECTIONS = 10
 _MIB = 1 << 20
 
 
-def _in_turns(rounds: int, ours: Proxy, stock: Proxy) -> Iterator[tuple[int, Proxy]]:
+def in_turns(rounds: int, ours: Side, stock: Side) -> Iterator[tuple[int, Side]]:
     """Yield each side (0 is ours) once a round, and a different one first each time."""
     for number in range(rounds):
         sides = [(0, ours), (1, stock)]
         yield from reversed(sides) if number % 2 else sides
 
 
-def _samples(rounds: int, ours: Proxy, stock: Proxy, take: Callable[[Proxy], list[float]]) -> Sides:
+def samples(rounds: int, ours: Side, stock: Side, take: Callable[[Side], list[float]]) -> Sides:
     """Return the samples of both sides, without the first round, which fills caches."""
     sides: Sides = ([], [])
-    for number, (side, proxy) in enumerate(_in_turns(rounds + 1, ours, stock)):
+    for number, (side, proxy) in enumerate(in_turns(rounds + 1, ours, stock)):
         taken = take(proxy)
         if number >= 2:
             sides[side].extend(taken)
@@ -46,7 +48,7 @@ def first_visit(host: Host) -> Measure:
         time.sleep(_SETTLE)
         return [visit(host.door(proxy.port))]
 
-    sides = _samples(25, rivals.OUR_VM, rivals.STOCK_ON_DEMAND, take)
+    sides = samples(25, rivals.OUR_VM, rivals.STOCK_ON_DEMAND, take)
     return compared(host.name, "first visit", "ms", sides, 0.6)
 
 
@@ -58,8 +60,8 @@ def warm_connect(host: Host) -> Measure:
         time.sleep(0.01)  # for the process of this connection to end
         return [elapsed]
 
-    _started(host, rivals.OUR_VM, rivals.STOCK_VM)
-    sides = _samples(150, rivals.OUR_VM, rivals.STOCK_VM, take)
+    started(host, rivals.OUR_VM, rivals.STOCK_VM)
+    sides = samples(150, rivals.OUR_VM, rivals.STOCK_VM, take)
     return compared(host.name, "warm connect", "ms", sides, 1.1)
 
 
@@ -69,13 +71,13 @@ def echo(host: Host) -> Measure:
     Their target is an echo server on the host instead of a VM: to draw a key takes a guest a
     hundred times as long as to carry it takes a proxy, and would hide what is compared.
     """
-    _started(host, rivals.OUR_ECHO, rivals.STOCK_ECHO)
+    started(host, rivals.OUR_ECHO, rivals.STOCK_ECHO)
     with ExitStack() as stack:
         sessions = {
             proxy: stack.enter_context(open_session(host.door(proxy.port), b""))
             for proxy in (rivals.OUR_ECHO, rivals.STOCK_ECHO)
         }
-        sides = _samples(
+        sides = samples(
             40, rivals.OUR_ECHO, rivals.STOCK_ECHO, lambda proxy: echoes(sessions[proxy], 100)
         )
     return compared(host.name, "echo of 12 bytes", "us", sides, 1.1)
@@ -83,7 +85,7 @@ def echo(host: Host) -> Measure:
 
 def idle_memory(host: Host) -> list[Measure]:
     """Compare what is there, a while after the last visitor has left."""
-    _started(host, rivals.OUR_VM, rivals.STOCK_VM)
+    started(host, rivals.OUR_VM, rivals.STOCK_VM)
     for proxy in (rivals.OUR_VM, rivals.STOCK_VM):
         visit(host.door(proxy.port))
     end = time.monotonic() + rivals.IDLE + 10
@@ -106,9 +108,9 @@ def connection_memory(host: Host) -> Measure:
 
     def take(proxy: Proxy) -> list[float]:
         host.shell(f"systemctl stop {rivals.OUR_VM.unit} {rivals.STOCK_VM.unit} 2>/dev/null")
-        _started(host, proxy)
+        started(host, proxy)
         visit(host.door(proxy.port))
-        _until(lambda: len(host.pids(proxy.unit)) == 1, f"{proxy.unit} to be idle")
+        until(lambda: len(host.pids(proxy.unit)) == 1, f"{proxy.unit} to be idle")
         before = host.pss(proxy.unit)
         with ExitStack() as stack:
             for _ in range(_CONNECTIONS):
@@ -116,15 +118,15 @@ def connection_memory(host: Host) -> Measure:
             growth = host.pss(proxy.unit) - before
         return [growth / _CONNECTIONS / _MIB]
 
-    sides = _samples(3, rivals.OUR_VM, rivals.STOCK_VM, take)
+    sides = samples(3, rivals.OUR_VM, rivals.STOCK_VM, take)
     return compared(host.name, "each open console (PSS)", "MiB", sides, 1.0)
 
 
-def _started(host: Host, *proxies: Proxy) -> None:
+def started(host: Host, *proxies: Proxy) -> None:
     """Have proxies running and answering, as after their first visitor."""
     host.shell(f"systemctl start {' '.join(proxy.unit for proxy in proxies)}")
     for proxy in proxies:
-        _until(partial(_listens, host, proxy), f"{proxy.unit} to listen")
+        until(partial(_listens, host, proxy), f"{proxy.unit} to listen")
 
 
 def _listens(host: Host, proxy: Proxy) -> bool:
@@ -132,7 +134,7 @@ def _listens(host: Host, proxy: Proxy) -> bool:
     return bool(host.shell(f"ss -Hltn sport = :{proxy.port}").strip())
 
 
-def _until(condition: Callable[[], bool], what: str) -> None:
+def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for a condition. Raises BenchError."""
     end = time.monotonic() + 10
     while not condition():

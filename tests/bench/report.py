@@ -20,7 +20,7 @@ class Measure:
         ours: Median of our side.
         stock: Median of what it is compared with: the stock websockify, unless ``name`` says.
         n: Number of samples of each side.
-        goal: The largest ratio that is good enough.
+        goal: The largest ratio that is good enough; None where it is only to be known.
     """
 
     host: str
@@ -29,7 +29,7 @@ class Measure:
     ours: float
     stock: float
     n: int
-    goal: float
+    goal: float | None
 
     @property
     def ratio(self) -> float:
@@ -37,9 +37,9 @@ class Measure:
         return self.ours / self.stock
 
     @property
-    def met(self) -> bool:
-        """Whether the ratio is as good as its goal."""
-        return self.ratio <= self.goal
+    def met(self) -> bool | None:
+        """Whether the ratio is as good as its goal; None without one."""
+        return None if self.goal is None else self.ratio <= self.goal
 
     def as_dict(self) -> dict[str, object]:
         """Return everything as JSON types, rounded to what may mean something."""
@@ -48,7 +48,11 @@ class Measure:
 
 
 def compared(
-    host: str, name: str, unit: str, sides: tuple[Sequence[float], Sequence[float]], goal: float
+    host: str,
+    name: str,
+    unit: str,
+    sides: tuple[Sequence[float], Sequence[float]],
+    goal: float | None,
 ) -> Measure:
     """Return the measure of two sides' samples, ours first."""
     ours, stock = sides
@@ -59,9 +63,10 @@ def table(measures: Sequence[Measure]) -> str:
     """Return the measures as aligned text, with a last line that sums up the goals."""
     rows = [["host", "measure", "ours", "other", "", "ratio", "goal", "n", ""]]
     for m in measures:
-        verdict = "met" if m.met else "MISSED"
+        verdict = {True: "met", False: "MISSED", None: ""}[m.met]
         numbers = [f"{value:.4g}" for value in (m.ours, m.stock)]
-        ratios = [f"{m.ratio:.2f}", f"<= {m.goal:g}", str(m.n)]
+        goal = "" if m.goal is None else f"<= {m.goal:.3g}"
+        ratios = [f"{m.ratio:.2f}", goal, str(m.n)]
         rows.append([m.host, m.name, *numbers, m.unit, *ratios, verdict])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     right = {2, 3, 5, 7}
@@ -72,8 +77,8 @@ def table(measures: Sequence[Measure]) -> str:
         ).rstrip()
         for row in rows
     ]
-    missed = sum(not m.met for m in measures)
-    lines.append(f"goals: {len(measures) - missed} met, {missed} missed")
+    verdicts = [m.met for m in measures]
+    lines.append(f"goals: {verdicts.count(True)} met, {verdicts.count(False)} missed")
     return "\n".join(lines)
 
 
