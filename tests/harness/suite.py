@@ -2,10 +2,11 @@
 
 Usage: ``python -m tests.harness.suite PART...`` with the parts ``lint``,
 ``unit``, ``pythons``, ``scenario:NAME`` and ``browser``. Every part is run,
-whatever the ones before it came to; the last line is ``total: N passed, N
-failed, N skipped`` and the exit status 1 if anything failed. A linter counts as
-one test, and so does each scenario's way through molecule, beside the tests it
-runs.
+whatever the others come to, two of them at a time; what one prints appears when
+it ends (``.cache/log/PART.log`` has it before). The last line is ``total: N
+passed, N failed, N skipped`` and the exit status 1 if anything failed. A linter
+counts as one test, and so does each scenario's way through molecule, beside the
+tests it runs.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import TextIO
 
 from tests.harness import demo
 from tests.harness.project import BIN, CACHE, ENV, ROOT
 
-JUNIT = CACHE / "junit"
+JUNIT, LOG = CACHE / "junit", CACHE / "log"
 DEMO = "default"
 """The scenario that `make demo` leaves running."""
+ON_THE_DEMO = (f"scenario:{DEMO}", "browser")
+"""Parts that share the demo's hosts, and run one after the other."""
+AT_ONCE = 2
+"""Parts that run at the same time: most of a scenario is waiting for its hosts."""
 
 LINTERS: dict[str, list[str]] = {
     "ruff check": ["ruff", "check", "."],
@@ -56,10 +64,18 @@ class Counts:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
 
 
-def run(*command: str) -> bool:
-    """Run a program of the virtualenv; return whether it succeeded."""
-    print(f"+ {' '.join(command)}", flush=True)
-    done = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, env=ENV, check=False)
+def run(out: TextIO, *command: str) -> bool:
+    """Run a program of the virtualenv, its output to ``out``; return whether it succeeded."""
+    print(f"+ {' '.join(command)}", file=out, flush=True)
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]],
+        cwd=ROOT,
+        env=ENV,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     return done.returncode == 0
 
 
@@ -80,80 +96,118 @@ def read_junit(path: Path) -> Counts:
     return counts if counts != Counts() else Counts(failed=1)
 
 
-def lint() -> Counts:
+def lint(out: TextIO) -> Counts:
     """Run every linter."""
     counts = Counts()
     for command in LINTERS.values():
-        counts.add(one(run(*command)))
+        counts.add(one(run(out, *command)))
     return counts
 
 
-def pytest(part: str) -> Counts:
+def pytest(out: TextIO, part: str) -> Counts:
     """Run the pytest tests of one directory."""
     report = JUNIT / f"{part}.xml"
     report.unlink(missing_ok=True)
-    run("pytest", f"tests/{part}", "-q", f"--junitxml={report}")
+    run(out, "pytest", f"tests/{part}", "-q", f"--junitxml={report}")
     return read_junit(report)
 
 
-def scenario(name: str) -> Counts:
+def scenario(out: TextIO, name: str) -> Counts:
     """Run one molecule scenario; the demo's hosts are left for what comes after it."""
     report = JUNIT / f"scenario-{name}.xml"
     report.unlink(missing_ok=True)
     if name == DEMO and demo.is_running():
-        print("The demo is running: its hosts are used and left running.", flush=True)
+        print("The demo is running: its hosts are used and left running.", file=out, flush=True)
         steps = [["converge"], ["idempotence"], ["verify"]]
     else:
         # molecule may remember hosts that are gone, so they are destroyed first in any case.
         steps = [["destroy"], ["test", "--destroy=never"]] if name == DEMO else [["test"]]
-    counts = one(all(run("molecule", *step, "--scenario-name", name) for step in steps))
+    counts = one(all(run(out, "molecule", *step, "--scenario-name", name) for step in steps))
     counts.add(read_junit(report))
     return counts
 
 
-def browser() -> Counts:
+def browser(out: TextIO) -> Counts:
     """Run the browser tests on the demo, which is started if it is not there."""
     if not demo.is_running():
         demo.up()
-    return pytest("browser")
+    return pytest(out, "browser")
 
 
-def run_part(part: str) -> Counts:
+def run_part(out: TextIO, part: str) -> Counts:
     """Run one part of the suite by its name."""
     kind, _, name = part.partition(":")
     match kind:
         case "lint":
-            return lint()
+            return lint(out)
         case "unit" | "pythons":
-            return pytest(part)
+            return pytest(out, part)
         case "scenario":
-            return scenario(name)
+            return scenario(out, name)
         case "browser":
-            return browser()
+            return browser(out)
     raise ValueError(f"'{part}' is no part of the suite:\n{__doc__}")
+
+
+class Suite:
+    """The parts that are asked for, and what they have come to so far."""
+
+    def __init__(self, parts: list[str]) -> None:
+        self.total = Counts()
+        self.lines: list[str] = []
+        shared = [part for part in parts if part in ON_THE_DEMO]
+        # What takes longest comes first, so that it is not waited for at the end.
+        self._lanes = [shared] * bool(shared) + [[part] for part in parts if part not in shared]
+        self._printing = Lock()
+
+    def run(self) -> None:
+        """Run all of them."""
+        if len(self._lanes) == 1:
+            for part in self._lanes[0]:
+                print(f"\n=== {part}", flush=True)
+                self._run(part, sys.stdout)
+            return
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for _ in pool.map(self._run_lane, self._lanes):
+                pass
+
+    def _run_lane(self, lane: list[str]) -> None:
+        for part in lane:
+            path = LOG / f"{part.replace(':', '-')}.log"
+            with path.open("w", encoding="utf-8") as out:
+                self._run(part, out)
+            printed = path.read_text(encoding="utf-8", errors="replace")
+            with self._printing:
+                print(f"\n=== {part}\n{printed}", flush=True)
+
+    def _run(self, part: str, out: TextIO) -> None:
+        start = time.monotonic()
+        print(f"==> {part} begins", file=sys.stderr, flush=True)
+        try:
+            counts = run_part(out, part)
+        except SystemExit as error:
+            print(error, file=out, flush=True)
+            counts = Counts(failed=1)
+        line = f"{part} ({time.monotonic() - start:.0f} s): {counts}"
+        print(f"==> {line}", file=sys.stderr, flush=True)
+        with self._printing:
+            self.lines.append(line)
+            self.total.add(counts)
 
 
 def main(parts: list[str]) -> int:
     """Run the parts, print the counts, return the exit status."""
     JUNIT.mkdir(parents=True, exist_ok=True)
+    LOG.mkdir(parents=True, exist_ok=True)
     was_running = demo.is_running()
-    total, lines = Counts(), []
-    for part in parts:
-        start = time.monotonic()
-        print(f"\n=== {part}", flush=True)
-        try:
-            counts = run_part(part)
-        except SystemExit as error:
-            print(error, flush=True)
-            counts = Counts(failed=1)
-        lines.append(f"{part} ({time.monotonic() - start:.0f} s): {counts}")
-        total.add(counts)
+    suite = Suite(parts)
+    suite.run()
     if demo.is_running() and not was_running:
         with suppress(SystemExit):  # said already, and the counts are still to come
             demo.down()
-    print("\n" + "\n".join(lines))
-    print(f"total: {total}", flush=True)
-    return 1 if total.failed else 0
+    print("\n" + "\n".join(suite.lines))
+    print(f"total: {suite.total}", flush=True)
+    return 1 if suite.total.failed else 0
 
 
 if __name__ == "__main__":
