@@ -14,6 +14,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
     TcpTarget,
     UnixTarget,
 )
+from ansible_collections.novnc.fleet.plugins.module_utils.process import Process
 
 NAMESPACE = uuid.UUID("0d6c34b2-6f27-5b0f-9d0d-9bb3ce0e6a41")
 """In which VMs without a uuid of their own get one (RFC 4122, section 4.3). Never change it."""
@@ -101,6 +102,8 @@ class Vm:
         displays: Where its VNC servers listen, or would; the first is the one to use.
         warnings: What is odd or unsafe, each a sentence.
         expect_name: Desktop name that its VNC servers announce; None where nobody can tell.
+        process: The one that shows it: as long as it runs, the displays are these. None where
+            that is unknown.
     """
 
     name: str
@@ -111,10 +114,12 @@ class Vm:
     displays: tuple[Display, ...] = ()
     warnings: tuple[str, ...] = ()
     expect_name: str | None = None
+    process: Process | None = None
 
     def as_data(self) -> dict[str, Any]:
         """Return what novnc.fleet.vm_info tells of it, as JSON types."""
         data = asdict(self)
+        del data["process"]
         return {**data, "displays": list(data["displays"]), "warnings": list(self.warnings)}
 
 

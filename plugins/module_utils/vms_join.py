@@ -31,20 +31,19 @@ def join(
     found = []
     for vm in domains:
         process = process_of.get(vm.uuid) if vm.state == "running" else None
-        told = process.displays if process else ()
-        found.append(replace(vm, displays=_with_details(vm.displays, told)))
+        found.append(_with_details(vm, process) if process else vm)
     libvirts = {vm.uuid for vm in domains}
     plain = _with_monitors([one for one in processes if one.uuid not in libvirts], monitors)
     return found + _plain_vms(host, [one for one in plain if one.uuid not in libvirts])
 
 
-def _with_details(displays: Sequence[Display], told: Sequence[Display]) -> tuple[Display, ...]:
-    """Return displays with the passwords that only the VM's process tells of, and all its own."""
-    by_place = {display.place: display for display in told}
-    if displays and not any(one.place in by_place for one in displays):
-        return tuple(displays)  # it was restarted in between: the process is the one before
-    known = [by_place.pop(one.place, one) for one in displays]
-    return (*known, *by_place.values())
+def _with_details(vm: Vm, told: QemuVm) -> Vm:
+    """Return a VM with the passwords that only its process tells of, and all its displays."""
+    by_place = {display.place: display for display in told.displays}
+    if vm.displays and not any(one.place in by_place for one in vm.displays):
+        return vm  # it was restarted in between: the process is the one before
+    known = [by_place.pop(one.place, one) for one in vm.displays]
+    return replace(vm, displays=(*known, *by_place.values()), process=told.process)
 
 
 def _with_monitors(processes: Sequence[QemuVm], monitors: Sequence[QemuVm]) -> list[QemuVm]:
@@ -93,6 +92,7 @@ def _plain_vms(host: str, processes: Sequence[QemuVm]) -> list[Vm]:
                 displays=one.displays,
                 warnings=warnings,
                 expect_name=f"QEMU ({one.name})" if one.name else NAMELESS,
+                process=one.process,
             )
         )
     return found

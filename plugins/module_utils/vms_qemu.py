@@ -8,12 +8,17 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 
 from ansible_collections.novnc.fleet.plugins.module_utils.listeners import SS, Listener, parse_ss
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import parse_address
+from ansible_collections.novnc.fleet.plugins.module_utils.process import (
+    PROC,
+    Process,
+    running_process,
+)
 from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     Display,
     own_uuid,
@@ -43,6 +48,7 @@ class QemuVm:
         displays: Where its VNC servers listen.
         warnings: What could not be found out.
         running: Whether there is a process.
+        process: The one whose command line says all that; None if something else does.
     """
 
     name: str
@@ -50,20 +56,37 @@ class QemuVm:
     displays: tuple[Display, ...] = ()
     warnings: tuple[str, ...] = ()
     running: bool = True
+    process: Process | None = field(default=None, compare=False)
 
 
-def qemu_processes(proc: str = "/proc") -> list[QemuVm]:
+def qemu_processes(proc: str = PROC) -> list[QemuVm]:
     """Return a VM for each QEMU process of this host, containers' left out."""
     found = []
     listeners = cache(_listeners)
-    for path in sorted(Path(proc).glob("[0-9]*"), key=lambda path: int(path.name)):
-        # A process may end at any moment, and those of containers have addresses of their own.
+    for pid in sorted(int(path.name) for path in Path(proc).glob("[0-9]*")):
+        # A process may end at any moment.
         with suppress(OSError):
-            words = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            if PROGRAM.match(words[0]) and not _is_in_container((path / "status").read_text()):
-                found.append(parse_command(words, partial(_held, path.name, listeners)))
+            if not qemu_command(pid, proc):
+                continue
+            process = running_process(pid, proc)
+            # Only now: its number may just have gone to another.
+            if words := qemu_command(pid, proc):
+                vm = parse_command(words, partial(_held, str(pid), listeners))
+                found.append(replace(vm, process=process))
     # While -daemonize forks there are two processes of one VM.
     return list(dict.fromkeys(found))
+
+
+def qemu_command(pid: int, proc: str = PROC) -> list[str]:
+    """Return the command line of a process; nothing if it is no QEMU of this host.
+
+    Those of containers have addresses of their own. Raises OSError where there is none.
+    """
+    path = Path(proc, str(pid))
+    words = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    if PROGRAM.match(words[0]) and not _is_in_container((path / "status").read_text()):
+        return words
+    return []
 
 
 def _is_in_container(status: str) -> bool:

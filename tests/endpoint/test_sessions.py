@@ -53,7 +53,7 @@ def test_a_vm_that_is_off_is_said_to_be(libvirt: Endpoint) -> None:
 def test_libvirt_that_does_not_answer_is_a_sentence(libvirt: Endpoint) -> None:
     libvirt.on.check_output("kill -STOP $(pgrep -x libvirtd)")
     try:
-        with libvirt.open("red", timeout=40) as stream, pytest.raises(HopError) as refused:
+        with libvirt.open("stopped", timeout=40) as stream, pytest.raises(HopError) as refused:
             RfbClient(stream).handshake()
         assert refused.value.hop == "refused"
         assert "libvirt" in str(refused.value)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils import vms
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import parse_target
+from ansible_collections.novnc.fleet.plugins.module_utils.process import Process
 from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     Vm,
     VmsError,
@@ -71,6 +73,19 @@ def test_a_display_that_only_the_process_knows_comes_after_libvirts() -> None:
 def test_where_a_domain_was_before_its_restart_is_no_display_of_it() -> None:
     (vm,) = join("kvm1", [domain("a", ONE, 5900)], [process("a", 5907, ONE)], [])
     assert [one.port for one in vm.displays] == [5900]
+
+
+def test_a_vm_has_the_process_that_shows_it() -> None:
+    own, before = Process(7, 100), Process(6, 90)
+    domains = [domain("a", ONE, 5900), domain("b", TWO, 5901)]
+    processes = [
+        replace(process("a", 5900, ONE), process=own),
+        replace(process("b", 5907, TWO), process=before),  # it was restarted in between
+        replace(process("c", 5902), process=own),
+    ]
+    monitors = [process("c", 5909), process("d", 5904)]
+    assert [vm.process for vm in join("kvm1", domains, processes, [])] == [own, None, own]
+    assert [vm.process for vm in join("kvm1", domains, processes, monitors)][2:] == [None, None]
 
 
 def test_a_process_of_a_domain_that_has_just_ended_is_no_vm_of_its_own() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.listeners import Listener, parse_ss
+from ansible_collections.novnc.fleet.plugins.module_utils.process import Process
 from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     Display,
     tcp_display,
@@ -160,6 +161,7 @@ def process(proc: Path, pid: int, *words: str, ns: str = "") -> None:
     directory.mkdir()
     (directory / "cmdline").write_bytes(b"".join(os.fsencode(word) + b"\0" for word in words))
     (directory / "status").write_text(f"Name:\tx\nNSpid:\t{pid}{ns}\n")
+    (directory / "stat").write_text(f"{pid} (a (b) c) S {'1 ' * 18}{pid}00 0\n")
 
 
 def test_only_qemu_of_this_host_counts_and_each_once(tmp_path: Path) -> None:
@@ -173,7 +175,9 @@ def test_only_qemu_of_this_host_counts_and_each_once(tmp_path: Path) -> None:
     process(tmp_path, 7, "qemu-img", "convert")
     process(tmp_path, 8)
     (tmp_path / "9").mkdir()  # ended under our eyes
-    assert [vm.name for vm in qemu_processes(str(tmp_path))] == ["Über uns", "b"]
+    found = qemu_processes(str(tmp_path))
+    assert [vm.name for vm in found] == ["Über uns", "b"]
+    assert [vm.process for vm in found] == [Process(2, 200), Process(4, 400)]
 
 
 SERVERS = [

@@ -18,11 +18,11 @@ import socket
 
 from aiohttp import web
 
+from novnc_endpoint.finder import finder
 from novnc_endpoint.session import GOING_AWAY
 from novnc_endpoint.sessions import Sessions, journal
 from novnc_endpoint.settings import Settings, read_settings
 from novnc_endpoint.tls import server_context
-from novnc_endpoint.vnc_servers import finder
 from novnc_endpoint.web import Endpoint
 
 _FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)

@@ -61,6 +61,7 @@ class Session:
         vm: The VM's name, and ``uuid`` its uuid.
         bytes_in: Bytes of RFB that the visitor has sent, and ``bytes_out`` those sent to them.
         reason: Why it ended; empty while it goes on.
+        on_refusal: What to do, beyond telling the visitor, if there is no console to show.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Session:
         self.id, self.vm, self.uuid, self.visitor = identity, vm, uuid, visitor
         self.bytes_in = self.bytes_out = 0
         self.reason = ""
+        self.on_refusal: Callable[[], None] = lambda: None
         self.client = End(self)
         self._server = End(self)
         self._gate: Gate | None = None
@@ -156,6 +158,7 @@ class Session:
         if self.reason or self._refusal:
             return
         self._refused = reason
+        self.on_refusal()
         self._refusal = self._gate.refuse(reason) if self._gate else Refusal(reason)
         self._server.abort()
         self._send(self._refusal.opening)

@@ -1,16 +1,15 @@
 # Copyright: novnc-fleet contributors
 # Apache License 2.0 (see LICENSE)
-"""The VMs of this host, looked up when somebody asks, and the way to their VNC servers."""
+"""The way to a VM's VNC server."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget, UnixTarget
-from ansible_collections.novnc.fleet.plugins.module_utils.vms import Vm, find_vms
+from ansible_collections.novnc.fleet.plugins.module_utils.vms import Vm
 
 _CONNECT_TIMEOUT = 10.0
 _QUEUE_PAUSE = 0.02
@@ -19,35 +18,6 @@ _QUEUE_PAUSE = 0.02
 
 class NoConsoleError(Exception):
     """There is no console to show; the message is a sentence for whoever wants to see it."""
-
-
-class Finder:
-    """Looks VMs up, one look at a time.
-
-    Nobody is told what was true before they asked: who comes while a look is under way shares the
-    next one.
-    """
-
-    def __init__(self, find: Callable[[], list[Vm]]) -> None:
-        self._find = find
-        self._looking = asyncio.Lock()
-        self._next: asyncio.Task[list[Vm]] | None = None
-
-    async def vms(self) -> list[Vm]:
-        """Return the host's VMs. Raises VmsError."""
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_task(self._look())
-        return await asyncio.shield(self._next)
-
-    async def _look(self) -> list[Vm]:
-        async with self._looking:
-            self._next = None
-            return await asyncio.get_running_loop().run_in_executor(None, self._find)
-
-
-def finder(host: str, qmp: dict[str, str]) -> Finder:
-    """Return the finder of a host by its name in the inventory."""
-    return Finder(lambda: find_vms(host, qmp))
 
 
 def target_of(vm: Vm) -> TcpTarget | UnixTarget:

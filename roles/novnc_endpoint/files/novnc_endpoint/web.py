@@ -12,6 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 from ansible_collections.novnc.fleet.plugins.module_utils.vms import Vm, VmsError, find_vm
 
+from novnc_endpoint.finder import Finder
 from novnc_endpoint.gate import Gate
 from novnc_endpoint.metrics import exposition
 from novnc_endpoint.session import INTERNAL, Session, Visitor
@@ -19,7 +20,7 @@ from novnc_endpoint.sessions import FullError, Sessions, about, journal, measure
 from novnc_endpoint.settings import Settings
 from novnc_endpoint.tls import certificate_names
 from novnc_endpoint.upgrade import HandOver, handshake_fault
-from novnc_endpoint.vnc_servers import Finder, NoConsoleError, connect
+from novnc_endpoint.vnc_servers import NoConsoleError, connect
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -122,18 +123,22 @@ class Endpoint:
         if fault := handshake_fault(request):
             raise web.HTTPBadRequest(text=f"{fault}\n")
         name = request.match_info["vm"]
-        vm, broken = None, ""
+        remembered = self._finder.remembered(name)
+        vm, broken = remembered, ""
         try:
-            vm = find_vm(await self._finder.vms(), name)
+            vm = vm or await self._look_up(name)
         except VmsError as error:
             broken = str(error)
-        if vm is None and not broken:
-            raise web.HTTPNotFound(text=f"there is no VM {name!r} on this host\n")
+        except NoConsoleError as error:
+            raise web.HTTPNotFound(text=f"{error}\n") from None
         try:
             session = self._sessions.begin(vm.name if vm else name, vm.uuid if vm else "", visitor)
         except FullError as error:
             raise web.HTTPServiceUnavailable(text=f"{error}\n") from None
-        connecting = asyncio.get_running_loop().create_task(self._connect(session, vm, broken))
+        session.on_refusal = self._finder.forget
+        connecting = asyncio.get_running_loop().create_task(
+            self._connect(session, vm, broken, remembered=remembered is not None)
+        )
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
         return HandOver(session.client)
@@ -143,23 +148,40 @@ class Endpoint:
         if self._connecting:
             await asyncio.wait(self._connecting)
 
-    async def _connect(self, session: Session, vm: Vm | None, broken: str) -> None:
+    async def _look_up(self, name: str) -> Vm:
+        """Return a VM as it is now. Raises NoConsoleError where there is none, and VmsError."""
+        vm = find_vm(await self._finder.vms(), name)
+        if vm is None:
+            raise NoConsoleError(f"there is no VM {name!r} on this host")
+        return vm
+
+    async def _connect(
+        self, session: Session, vm: Vm | None, broken: str, *, remembered: bool
+    ) -> None:
         """Bring a session to its VM, or tell why that cannot be."""
         try:
             if vm is None:
                 raise NoConsoleError(broken)
-            gate = Gate(session.visitor.mode, vm.expect_name)
-            if session.reason:
-                return
-            server_end = session.server_end(gate)
-            await connect(vm, server_end)
-            if session.reason:  # it has ended meanwhile
-                server_end.abort()
-        except NoConsoleError as error:
+            try:
+                await self._reach(session, vm)
+            except NoConsoleError:
+                if not remembered:
+                    raise
+                await self._reach(session, await self._look_up(session.uuid))
+        except (NoConsoleError, VmsError) as error:
             session.refuse(str(error))
         except Exception as error:
             session.end(INTERNAL, f"the endpoint failed: {type(error).__name__}: {error}")
             raise
+
+    async def _reach(self, session: Session, vm: Vm) -> None:
+        """Connect a session to where its VM is shown. Raises NoConsoleError."""
+        if session.reason:
+            return
+        server_end = session.server_end(Gate(session.visitor.mode, vm.expect_name))
+        await connect(vm, server_end)
+        if session.reason:  # it has ended meanwhile
+            server_end.abort()
 
 
 def _visitor(request: web.Request) -> Visitor:
