@@ -69,14 +69,24 @@ def find_vms(
 
 
 def find_vm(vms: Sequence[Vm], name_or_uuid: str) -> Vm | None:
-    """Return the first of `vms_called`."""
-    return next(iter(vms_called(vms, name_or_uuid)), None)
+    """Return the only one of `vms_called`, or None.
+
+    Raises:
+        VmsError: Several have that name.
+    """
+    found = vms_called(vms, name_or_uuid)
+    if len(found) > 1:
+        uuids = " or ".join(sorted(vm.uuid for vm in found))
+        raise VmsError(
+            f"{len(found)} VMs of this host are called {name_or_uuid}; open one by its uuid, {uuids}"
+        )
+    return found[0] if found else None
 
 
 def vms_called(vms: Sequence[Vm], name_or_uuid: str) -> list[Vm]:
     """Return the VM of a uuid, in whatever form, or those of an exact name; a uuid wins."""
     uuid = own_uuid(name_or_uuid)
-    by_uuid = [vm for vm in vms if uuid and vm.uuid == uuid]
+    by_uuid = [vm for vm in vms if uuid and vm.uuid == uuid][:1]
     return by_uuid or [vm for vm in vms if vm.name == name_or_uuid]
 
 

@@ -102,14 +102,15 @@ def with_console(host: str, vm: Vm, consoles: Sequence[Typed]) -> Vm:
     """Return a VM with what its consoles say: a title, and a name where it has none."""
     if not consoles:
         return vm
-    one = consoles[0]
+    one = next((one for one in consoles if one.name == vm.name), consoles[0])
     name, uuid, title, warnings = vm.name, vm.uuid, vm.title, vm.warnings
-    if one.title != one.name:
+    meant = one.name == name or (one.strict and one.expect_name == vm.expect_name)
+    if meant and one.title != one.name:
         title = one.title
     if vm.expect_name == NAMELESS:
         name, title = one.name, one.title
         uuid = made_uuid(host, one.name) if uuid == made_uuid(host, vm.name) else uuid
-    elif one.name != name:
+    elif not meant:
         # Somebody's short name for it, or the console of a VM that is gone: who can tell?
         mend = f"if it is meant for it, write expect_name: {vm.expect_name}"
         warnings += (f"a console called {one.name} shows it; {mend}",)

@@ -15,7 +15,7 @@ from tests.endpoint.conftest import AUTO, DOMAIN, Endpoint
 QMP = "/run/qemu-test.qmp"
 
 
-def shown(endpoint: Endpoint, vm: str) -> str:
+def shown(endpoint: Endpoint, vm: str) -> str | None:
     """Return the desktop name that a visitor of a VM sees."""
     with endpoint.open(vm) as stream:
         return RfbClient(stream).handshake().name
@@ -88,6 +88,36 @@ def test_a_vm_that_has_gone_is_said_to_be(libvirt: Endpoint) -> None:
         assert "red is switched off" in refused(libvirt, "red")
     finally:
         libvirt.on.check_output("virsh start red")
+
+
+def test_a_console_that_was_typed_since_is_known(plain: Endpoint) -> None:
+    path = "/etc/novnc-fleet/consoles.json"
+    before = plain.on.file(path).content_string
+    assert shown(plain, "web01") == "QEMU (web01)"
+    titled = [*json.loads(before)]
+    titled.append({**titled[0], "vm": "web01", "title": "another", "vnc": "127.0.0.1:5991",
+                   "expect_name": "OTHER", "expect_strict": True})  # fmt: skip
+    try:
+        plain.on.check_output(
+            f"cat > {path}.new <<'END'\n{json.dumps(titled)}\nEND\nmv {path}.new {path}"
+        )
+        assert "2 VMs of this host are called web01" in refused(plain, "web01")
+    finally:
+        plain.on.check_output(f"cat > {path} <<'END'\n{before}END")
+
+
+def test_of_two_vms_of_one_name_each_is_shown_by_uuid(plain: Endpoint) -> None:
+    uuids = [f"{number}0000000-0000-4000-8000-000000000000" for number in (1, 2)]
+    with qemu(plain, "one", "-name", "twin", "-uuid", uuids[0], "-vnc", "127.0.0.1:40"):
+        listening(plain, 5940)
+        assert shown(plain, "twin") == "QEMU (twin)"
+        with qemu(plain, "two", "-name", "twin", "-uuid", uuids[1], "-vnc", "127.0.0.1:41"):
+            listening(plain, 5941)
+            words = refused(plain, "twin")
+            assert "2 VMs of this host are called twin; open one by its uuid" in words
+            assert all(uuid in words for uuid in uuids)
+            assert [shown(plain, uuid) for uuid in uuids] == ["QEMU (twin)"] * 2
+        assert shown(plain, "twin") == "QEMU (twin)"
 
 
 @pytest.mark.parametrize("taken", [False, True])

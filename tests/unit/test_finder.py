@@ -80,6 +80,13 @@ def test_what_only_a_look_can_tell_is_not(host: Host, now: Vm) -> None:
     assert host.finder.remembered("web01") is None
 
 
+def test_a_name_of_two_is_not_even_where_one_has_gone_since(host: Host) -> None:
+    host.vms = [WEB01, replace(WEB01, uuid="20000000-0000-4000-8000-000000000000")]
+    host.look()
+    assert host.finder.remembered("web01") is None
+    assert host.finder.remembered(UUID) == WEB01
+
+
 def test_a_process_that_has_ended_or_is_another_one_is_no_longer_believed(host: Host) -> None:
     host.look()
     host.process(7, "qemu-system-x86_64", started=101)

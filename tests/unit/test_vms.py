@@ -197,6 +197,16 @@ def test_another_name_is_told() -> None:
     assert "called a shows it" in vm.warnings[0]
 
 
+def test_a_title_is_given_to_the_vm_that_is_meant_only() -> None:
+    vm = domain("long", ONE, 5900)
+    shown = console("a", "127.0.0.1:5900", title="T")
+    assert with_console("kvm1", vm, [shown]).title == "long"
+    meant = with_console("kvm1", vm, [console("a", "127.0.0.1:5900", "QEMU (long)", title="T")])
+    assert (meant.title, meant.warnings) == ("T", ())
+    own = console("long", "127.0.0.1:5900", title="L")
+    assert with_console("kvm1", vm, [shown, own]).title == "L"
+
+
 def test_a_running_vm_without_a_display_takes_the_typed_one() -> None:
     one = console("a", "10.0.0.7:5900")
     assert with_console("kvm1", domain("a", ONE), [one]).displays[0].address == "10.0.0.7"
@@ -283,6 +293,14 @@ def test_a_vm_is_found_by_uuid_before_name() -> None:
     assert vms.find_vm([a, b], "b") is b
     assert vms.find_vm([a, b], "B") is None
     assert vms.find_vm([a], TWO) is a
+
+
+def test_of_two_vms_of_one_name_neither_is_found_by_it() -> None:
+    one, two = domain("a", ONE), domain("a", TWO, state="off")
+    with pytest.raises(VmsError, match=f"2 VMs of this host are called a; .* {ONE} or {TWO}"):
+        vms.find_vm([two, one], "a")
+    assert vms.find_vm([two, one], ONE) is one
+    assert vms.find_vm([domain(TWO, ONE), domain(TWO, TWO)], TWO).uuid == TWO  # type: ignore[union-attr]
 
 
 def test_addresses_of_this_machine_are_known() -> None:

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 
 from ansible_collections.novnc.fleet.plugins.module_utils.process import PROC, still_runs
 from ansible_collections.novnc.fleet.plugins.module_utils.units import CONSOLES_JSON
-from ansible_collections.novnc.fleet.plugins.module_utils.vms import Vm, find_vm, find_vms
+from ansible_collections.novnc.fleet.plugins.module_utils.vms import (
+    Vm,
+    VmsError,
+    find_vm,
+    find_vms,
+)
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_qemu import qemu_command
 
 
@@ -61,7 +66,10 @@ class Finder:
         last = self._last
         if last is None or last.consoles != self._version():
             return None
-        vm = find_vm(last.vms, name_or_uuid)
+        try:
+            vm = find_vm(last.vms, name_or_uuid)
+        except VmsError:  # it may be the name of one only by now
+            return None
         if vm is None or vm.state != "running" or not vm.displays or vm.process is None:
             return None
         if not still_runs(vm.process, self._proc) or self._qemu_has_come(last):
