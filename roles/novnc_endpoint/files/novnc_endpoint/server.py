@@ -15,23 +15,25 @@ import asyncio
 import os
 import signal
 import socket
+from typing import cast
 
 from aiohttp import web
 
+from novnc_endpoint.arrivals import Arrivals
 from novnc_endpoint.finder import finder
 from novnc_endpoint.session import GOING_AWAY
 from novnc_endpoint.sessions import Sessions, journal
-from novnc_endpoint.settings import Settings, read_settings
+from novnc_endpoint.settings import read_settings
 from novnc_endpoint.tls import server_context
 from novnc_endpoint.web import Endpoint
 
 _FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)
-_HANDSHAKE_TIMEOUT = 10.0
+_ASKING_TIME = 2.0
+"""Seconds that who has just come has for a request when the process is told to stop."""
 _SETTLING_TIME = 5.0
 """Seconds for requests under way when the process is told to stop."""
 _LAST_WORDS = 1.0
 """Seconds for what has been said last to be sent."""
-_BACKLOG = 1024
 
 
 class Server:
@@ -42,21 +44,23 @@ class Server:
         settings = read_settings(settings_file)
         self._sessions = Sessions(settings.limits, settings.max_sessions_per_vm)
         self._endpoint = Endpoint(settings, finder(settings.host, settings.qmp), self._sessions)
-        self._listener = socket.socket(fileno=_FIRST_DESCRIPTOR)
         self._runner = web.AppRunner(self._endpoint.application(), access_log=None)
-        self._server: asyncio.AbstractServer | None = None
+        self._arrivals = Arrivals(
+            socket.socket(fileno=_FIRST_DESCRIPTOR),
+            self._protocol,
+            server_context(settings.cert, settings.key, settings.ca),
+        )
+        self._endpoint.asked = self._arrivals.asked
         self._stopping = asyncio.Event()
 
     async def serve(self) -> None:
         """Serve until told to stop; no request is left unanswered then. Raises OSError."""
         await self._runner.setup()
-        await self._listen(self._endpoint.settings)
+        self._arrivals.open()
         self._listen_to_signals()
         notify("READY=1")
         await self._stopping.wait()
-        if self._server:
-            self._server.close()
-        self._listener.close()
+        await self._arrivals.close(_ASKING_TIME)
         await self._runner.server.shutdown(_SETTLING_TIME)
         await self._endpoint.settled()
 
@@ -71,6 +75,10 @@ class Server:
         """How many sessions there are."""
         return len(self._sessions)
 
+    def _protocol(self) -> asyncio.BaseProtocol:
+        """Return what speaks HTTP on one connection."""
+        return cast(asyncio.BaseProtocol, self._runner.server())
+
     def _listen_to_signals(self) -> None:
         """Do what the signals say, in this process."""
         loop = asyncio.get_running_loop()
@@ -78,31 +86,13 @@ class Server:
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_signal_handler(signal.SIGINT, self._end_sessions)
 
-    async def _listen(self, settings: Settings) -> None:
-        """Listen with the certificates in force now, instead of those before."""
-        context = server_context(settings.cert, settings.key, settings.ca)
-        old, self._server = (
-            self._server,
-            await asyncio.get_running_loop().create_server(
-                self._runner.server,
-                sock=self._listener.dup(),
-                ssl=context,
-                ssl_handshake_timeout=_HANDSHAKE_TIMEOUT,
-                backlog=_BACKLOG,
-            ),
-        )
-        if old:
-            old.close()
-
     def _reload(self) -> None:
+        """Read everything anew."""
         if self._stopping.is_set():
             return
-        asyncio.get_running_loop().create_task(self._read_anew())
-
-    async def _read_anew(self) -> None:
         try:
             settings = read_settings(self._file)
-            await self._listen(settings)
+            self._arrivals.context = server_context(settings.cert, settings.key, settings.ca)
         except (OSError, ValueError, KeyError) as error:
             journal("reload-failed", reason=f"{type(error).__name__}: {error}")
             return

@@ -34,10 +34,12 @@ class Endpoint:
 
     Attributes:
         settings: In force from now on; may be exchanged.
+        asked: Is told of each request whose connection it came by.
     """
 
     def __init__(self, settings: Settings, finder: Finder, sessions: Sessions) -> None:
         self.settings = settings
+        self.asked: Callable[[asyncio.BaseProtocol], None] = lambda _protocol: None
         self._finder = finder
         self._sessions = sessions
         self._refusals: Counter[int] = Counter()
@@ -57,6 +59,7 @@ class Endpoint:
     @web.middleware  # type: ignore[untyped-decorator]
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let only gateways in, and no page at all."""
+        self.asked(request.protocol)
         try:
             self._check_caller(request)
             return await handler(request)
