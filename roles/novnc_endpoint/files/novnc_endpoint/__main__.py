@@ -1,6 +1,9 @@
 # Copyright: novnc-fleet contributors
 # Apache License 2.0 (see LICENSE)
-"""Start the endpoint: ``python3 -m novnc_endpoint SETTINGS``, with its listener as descriptor 3."""
+"""Start the endpoint: ``python3 -m novnc_endpoint SETTINGS``, with its listener as descriptor 3.
+
+With ``--check SETTINGS`` it only says whether these settings and their certificates can be used.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ import sys
 
 from novnc_endpoint.server import Server
 from novnc_endpoint.sessions import journal
+from novnc_endpoint.settings import read_settings
+from novnc_endpoint.tls import server_context
 
 
 async def make(settings_file: str) -> Server:
@@ -43,8 +48,17 @@ def main(settings_file: str) -> None:
     os._exit(0)
 
 
+def check(settings_file: str) -> None:
+    """Raise what `main` would, for settings and certificates."""
+    settings = read_settings(settings_file)
+    server_context(settings.cert, settings.key, settings.ca)
+
+
 if __name__ == "__main__":
     try:
-        main(sys.argv[1])
+        if sys.argv[1] == "--check":
+            check(sys.argv[2])
+        else:
+            main(sys.argv[1])
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"the endpoint cannot work: {type(error).__name__}: {error}")

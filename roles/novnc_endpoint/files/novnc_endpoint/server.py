@@ -20,7 +20,6 @@ from typing import cast
 from aiohttp import web
 
 from novnc_endpoint.arrivals import Arrivals
-from novnc_endpoint.finder import finder
 from novnc_endpoint.session import GOING_AWAY
 from novnc_endpoint.sessions import Sessions, journal
 from novnc_endpoint.settings import read_settings
@@ -43,7 +42,7 @@ class Server:
         self._file = settings_file
         settings = read_settings(settings_file)
         self._sessions = Sessions(settings.limits, settings.max_sessions_per_vm)
-        self._endpoint = Endpoint(settings, finder(settings.host, settings.qmp), self._sessions)
+        self._endpoint = Endpoint(settings, self._sessions)
         self._runner = web.AppRunner(self._endpoint.application(), access_log=None)
         self._arrivals = Arrivals(
             socket.socket(fileno=_FIRST_DESCRIPTOR),
@@ -87,18 +86,18 @@ class Server:
         loop.add_signal_handler(signal.SIGINT, self._end_sessions)
 
     def _reload(self) -> None:
-        """Read everything anew."""
-        if self._stopping.is_set():
-            return
+        """Read everything anew.
+
+        A certificate that is of no use is no reason to believe a name any longer that has been
+        taken off the list.
+        """
         try:
             settings = read_settings(self._file)
+            self._endpoint.use(settings)
             self._arrivals.context = server_context(settings.cert, settings.key, settings.ca)
         except (OSError, ValueError, KeyError) as error:
             journal("reload-failed", reason=f"{type(error).__name__}: {error}")
             return
-        self._endpoint.settings = settings
-        self._sessions.limits = settings.limits
-        self._sessions.per_vm = settings.max_sessions_per_vm
         journal("reloaded")
 
     def _stop(self) -> None:

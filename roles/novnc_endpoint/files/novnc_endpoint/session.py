@@ -37,11 +37,13 @@ class Visitor:
         user: The name under which somebody has logged in.
         client: Where they come from; empty if the gateway does not say.
         mode: ``control`` or ``watch``.
+        gateway: The names of the gateway's certificate.
     """
 
     user: str
     client: str
     mode: str
+    gateway: frozenset[str]
 
 
 @dataclass(frozen=True)

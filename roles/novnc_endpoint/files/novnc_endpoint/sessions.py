@@ -73,6 +73,13 @@ class Sessions:
             session.end(POLICY, reason)
         return session is not None
 
+    def expel(self, allowed: frozenset[str]) -> None:
+        """End the sessions that gateways have opened none of whose names is allowed."""
+        for session in self:
+            if not session.visitor.gateway & allowed:
+                names = ", ".join(sorted(session.visitor.gateway))
+                session.end(POLICY, f"the certificate of {names} is no longer on the list")
+
     async def none_left(self) -> None:
         """Wait until the last one has ended."""
         await self._empty.wait()

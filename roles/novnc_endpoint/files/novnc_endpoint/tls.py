@@ -19,7 +19,7 @@ def server_context(cert: str, key: str, ca: str) -> ssl.SSLContext:
     """Return a context that lets nobody in without a certificate of the authority ``ca``.
 
     Raises:
-        OSError: A file is missing or unfit (ssl.SSLError is one).
+        OSError: A file is missing or unfit.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -28,8 +28,14 @@ def server_context(cert: str, key: str, ca: str) -> ssl.SSLContext:
     # Who comes back proves again who they are: authorities and names may have changed.
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
-    context.load_cert_chain(cert, key)
-    context.load_verify_locations(cafile=ca)
+    try:
+        context.load_cert_chain(cert, key)
+    except OSError as error:  # which names no file
+        raise OSError(f"the certificate {cert} with the key {key} is of no use: {error}") from error
+    try:
+        context.load_verify_locations(cafile=ca)
+    except OSError as error:
+        raise OSError(f"the authority {ca} is of no use: {error}") from error
     return context
 
 

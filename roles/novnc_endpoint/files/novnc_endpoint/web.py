@@ -12,7 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 from ansible_collections.novnc.fleet.plugins.module_utils.vms import Vm, VmsError, find_vm
 
-from novnc_endpoint.finder import Finder
+from novnc_endpoint.finder import finder
 from novnc_endpoint.gate import Gate
 from novnc_endpoint.metrics import exposition
 from novnc_endpoint.session import INTERNAL, Session, Visitor
@@ -33,17 +33,23 @@ class Endpoint:
     """The web application.
 
     Attributes:
-        settings: In force from now on; may be exchanged.
         asked: Is told of each request whose connection it came by.
     """
 
-    def __init__(self, settings: Settings, finder: Finder, sessions: Sessions) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
         self.asked: Callable[[asyncio.BaseProtocol], None] = lambda _protocol: None
-        self._finder = finder
         self._sessions = sessions
         self._refusals: Counter[int] = Counter()
         self._connecting: set[asyncio.Task[None]] = set()
+        self.use(settings)
+
+    def use(self, settings: Settings) -> None:
+        """Have other settings in force; who is no longer allowed in is sent away."""
+        self._settings = settings
+        self._finder = finder(settings.host, settings.qmp)
+        self._sessions.limits = settings.limits
+        self._sessions.per_vm = settings.max_sessions_per_vm
+        self._sessions.expel(settings.allowed_names)
 
     def application(self) -> web.Application:
         """Return the application that answers."""
@@ -72,11 +78,12 @@ class Endpoint:
         transport = request.transport
         peercert = transport.get_extra_info("peercert") if transport else None
         names = certificate_names(peercert or {})
-        if not names & self.settings.allowed_names:
+        if not names & self._settings.allowed_names:
             shown = ", ".join(sorted(names)) or "no name"
             raise web.HTTPForbidden(text=f"the certificate of {shown} is not on the list\n")
         if "Origin" in request.headers:
             raise web.HTTPForbidden(text="pages are served by the gateway, not from here\n")
+        request["names"] = names
 
     def _refuse(self, request: web.Request, refusal: web.HTTPException) -> web.Response:
         self._refusals[refusal.status] += 1
@@ -96,9 +103,9 @@ class Endpoint:
         return web.json_response([self._console(vm) for vm in await self._finder.vms()])
 
     def _console(self, vm: Vm) -> dict[str, str]:
-        websocket = f"wss://{self.settings.address}/vm/{quote(vm.uuid, safe='')}/websockify"
+        websocket = f"wss://{self._settings.address}/vm/{quote(vm.uuid, safe='')}/websockify"
         return {
-            "host": self.settings.host,
+            "host": self._settings.host,
             "vm": vm.name,
             "uuid": vm.uuid,
             "title": vm.title,
@@ -195,7 +202,7 @@ def _visitor(request: web.Request) -> Visitor:
         raise web.HTTPForbidden(text="the header X-Console-User must say who comes\n")
     if mode not in MODES:
         raise web.HTTPForbidden(text=f"the header X-Console-Mode must be {' or '.join(MODES)}\n")
-    return Visitor(user, client, mode)
+    return Visitor(user, client, mode, request["names"])
 
 
 def _said(request: web.Request, header: str) -> str:
