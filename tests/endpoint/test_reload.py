@@ -20,7 +20,9 @@ RELOAD = "systemctl reload novnc-endpoint"
 @contextmanager
 def changed(endpoint: Endpoint, **settings: Any) -> Iterator[None]:
     """Have other settings on a host, and those of before in the end."""
-    endpoint.on.check_output(f"cp -a {SETTINGS} /run/endpoint.json.kept; cp -a {CERTIFICATES} /run/endpoint.kept")
+    endpoint.on.check_output(
+        f"cp -a {SETTINGS} /run/endpoint.json.kept; cp -a {CERTIFICATES} /run/endpoint.kept"
+    )
     now = {**json.loads(endpoint.on.file(SETTINGS).content_string), **settings}
     try:
         endpoint.on.check_output(f"cat > {SETTINGS} <<'END'\n{json.dumps(now)}\nEND")

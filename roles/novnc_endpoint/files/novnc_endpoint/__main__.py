@@ -44,6 +44,8 @@ def main(settings_file: str) -> None:
         if os.fork():
             os._exit(0)
         loop.run_until_complete(server.see_sessions_off())
+    else:
+        server.close()
     # Not by way of the interpreter's end: it would wait for threads that a child does not have.
     os._exit(0)
 

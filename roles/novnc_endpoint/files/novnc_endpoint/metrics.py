@@ -8,17 +8,42 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from novnc_endpoint.session import Session
+
+class Process(NamedTuple):
+    """One process of the endpoint.
+
+    Attributes:
+        sessions: Those that are open, as `novnc_endpoint.sessions` tells of them.
+        memory: Bytes of memory in use.
+        descriptors: How many are open.
+        tasks: How many things it is doing at once.
+    """
+
+    sessions: list[dict[str, Any]]
+    memory: int
+    descriptors: int
+    tasks: int
+
+
+def process_now(sessions: list[dict[str, Any]]) -> Process:
+    """Return this process, whose open sessions these are."""
+    descriptors = len(os.listdir("/proc/self/fd"))
+    return Process(sessions, _resident(), descriptors, len(asyncio.all_tasks()))
 
 
 def exposition(
-    sessions: Sequence[Session], totals: Mapping[str, int], refusals: Mapping[int, int]
+    processes: Sequence[Process], totals: Mapping[str, int], refusals: Mapping[int, int]
 ) -> str:
-    """Return the metrics: what is open now, and sums since the start."""
-    modes = Counter(one.visitor.mode for one in sessions)
-    received = totals["bytes_in"] + sum(one.bytes_in for one in sessions)
-    sent = totals["bytes_out"] + sum(one.bytes_out for one in sessions)
+    """Return the metrics: what is open now in all processes, and sums since the newest began."""
+    sessions = [session for one in processes for session in one.sessions]
+    modes = Counter(one["mode"] for one in sessions)
+    received = totals["bytes_in"] + sum(one["bytes_in"] for one in sessions)
+    sent = totals["bytes_out"] + sum(one["bytes_out"] for one in sessions)
+    memory = sum(one.memory for one in processes)
+    descriptors = sum(one.descriptors for one in processes)
+    tasks = sum(one.tasks for one in processes)
     families: list[tuple[str, str, str, dict[str, float]]] = [
         (
             "sessions",
@@ -39,9 +64,9 @@ def exposition(
             "Requests refused, by HTTP status.",
             {f'{{status="{status}"}}': count for status, count in sorted(refusals.items())},
         ),
-        ("resident_memory_bytes", "gauge", "Memory in use.", {"": _resident()}),
-        ("open_fds", "gauge", "Open descriptors.", {"": len(os.listdir("/proc/self/fd"))}),
-        ("tasks", "gauge", "Things being done at once.", {"": len(asyncio.all_tasks())}),
+        ("resident_memory_bytes", "gauge", "Memory in use.", {"": memory}),
+        ("open_fds", "gauge", "Open descriptors.", {"": descriptors}),
+        ("tasks", "gauge", "Things being done at once.", {"": tasks}),
     ]
     lines = []
     for name, kind, meaning, values in families:

@@ -20,9 +20,10 @@ from typing import cast
 from aiohttp import web
 
 from novnc_endpoint.arrivals import Arrivals
+from novnc_endpoint.control import Control
 from novnc_endpoint.session import GOING_AWAY
 from novnc_endpoint.sessions import Sessions, journal
-from novnc_endpoint.settings import read_settings
+from novnc_endpoint.settings import Settings, read_settings
 from novnc_endpoint.tls import server_context
 from novnc_endpoint.web import Endpoint
 
@@ -42,7 +43,8 @@ class Server:
         self._file = settings_file
         settings = read_settings(settings_file)
         self._sessions = Sessions(settings.limits, settings.max_sessions_per_vm)
-        self._endpoint = Endpoint(settings, self._sessions)
+        self._control = Control(settings.control, self._sessions, self._read_settings)
+        self._endpoint = Endpoint(settings, self._sessions, self._control)
         self._runner = web.AppRunner(self._endpoint.application(), access_log=None)
         self._arrivals = Arrivals(
             socket.socket(fileno=_FIRST_DESCRIPTOR),
@@ -55,6 +57,7 @@ class Server:
     async def serve(self) -> None:
         """Serve until told to stop; no request is left unanswered then. Raises OSError."""
         await self._runner.setup()
+        await self._control.open()
         self._arrivals.open()
         self._listen_to_signals()
         notify("READY=1")
@@ -66,8 +69,15 @@ class Server:
     async def see_sessions_off(self) -> None:
         """Wait until the last session has ended and its visitor has been told."""
         self._listen_to_signals()
+        self._control.leave()
         await self._sessions.none_left()
         await asyncio.sleep(_LAST_WORDS)
+        await self._control.left()
+        self.close()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._control.close()
 
     @property
     def sessions(self) -> int:
@@ -91,14 +101,26 @@ class Server:
         A certificate that is of no use is no reason to believe a name any longer that has been
         taken off the list.
         """
+        settings = self._read_settings()
+        if settings is None:
+            return
+        self._control.pass_on_settings()
         try:
-            settings = read_settings(self._file)
-            self._endpoint.use(settings)
             self._arrivals.context = server_context(settings.cert, settings.key, settings.ca)
-        except (OSError, ValueError, KeyError) as error:
-            journal("reload-failed", reason=f"{type(error).__name__}: {error}")
+        except OSError as error:
+            _reload_failed(error)
             return
         journal("reloaded")
+
+    def _read_settings(self) -> Settings | None:
+        """Bring into force what stands in the file, and return it; None if it is of no use."""
+        try:
+            settings = read_settings(self._file)
+        except (OSError, ValueError, KeyError) as error:
+            _reload_failed(error)
+            return None
+        self._endpoint.use(settings)
+        return settings
 
     def _stop(self) -> None:
         if self._stopping.is_set():
@@ -109,6 +131,10 @@ class Server:
         self._stopping.set()
         for session in self._sessions:
             session.end(GOING_AWAY, "the endpoint has been stopped")
+
+
+def _reload_failed(error: Exception) -> None:
+    journal("reload-failed", reason=f"{type(error).__name__}: {error}")
 
 
 def notify(state: str) -> None:

@@ -8,17 +8,27 @@ import asyncio
 import json
 import secrets
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from novnc_endpoint.session import INTERNAL, POLICY, Limits, Session, Visitor
 
 _CHECKED_EVERY = 1.0
 """Seconds between looks at the limits."""
+_KEPT = 1000
+"""Sessions that are still told of after their end."""
+
+Facts = dict[str, Any]
+"""What is told of a session, as JSON types."""
 
 
 class FullError(Exception):
     """A VM has as many sessions as it may have."""
+
+
+class TakenError(Exception):
+    """There is a session of that id."""
 
 
 class Sessions:
@@ -29,11 +39,17 @@ class Sessions:
         per_vm: How many one VM may have at once.
         totals: Sums since the start: ``sessions``, and ``bytes_in`` and ``bytes_out`` of those
             that have ended.
+        ended: The last sessions that have ended, with a ``number`` and the ``reason``; ``last`` is
+            the last number.
+        on_end: Is told of each session of this process that has ended.
     """
 
     def __init__(self, limits: Limits, per_vm: int) -> None:
         self.limits, self.per_vm = limits, per_vm
         self.totals: Counter[str] = Counter()
+        self.ended: deque[Facts] = deque(maxlen=_KEPT)
+        self.last = 0
+        self.on_end: Callable[[Facts], None] = lambda _facts: None
         self._open: dict[str, Session] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
@@ -45,11 +61,33 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def begin(self, vm: str, uuid: str, visitor: Visitor) -> Session:
-        """Return a new session. Raises FullError."""
-        if sum(one.uuid == uuid for one in self._open.values()) >= self.per_vm:
+    def begin(
+        self,
+        vm: str,
+        uuid: str,
+        visitor: Visitor,
+        identity: str = "",
+        elsewhere: Sequence[Mapping[str, Any]] = (),
+    ) -> Session:
+        """Return a new session.
+
+        Args:
+            vm: The VM's name.
+            uuid: Its uuid.
+            visitor: Who comes.
+            identity: The session's id; empty for a new one.
+            elsewhere: Sessions of other processes.
+
+        Raises:
+            FullError: The VM has as many as it may have.
+            TakenError: There is a session of that id.
+        """
+        here = sum(one.uuid == uuid for one in self._open.values())
+        if here + sum(one["uuid"] == uuid for one in elsewhere) >= self.per_vm:
             raise FullError(f"{vm} has {self.per_vm} sessions, as many as it may have")
-        session = Session(secrets.token_hex(8), vm, uuid, visitor, self._ended)
+        if identity in self._open or any(one["session"] == identity for one in elsewhere):
+            raise TakenError(f"there is a session {identity}; a new one wants an id of its own")
+        session = Session(identity or secrets.token_hex(16), vm, uuid, visitor, self._ended)
         self._open[session.id] = session
         self._empty.clear()
         self.totals["sessions"] += 1
@@ -60,11 +98,23 @@ class Sessions:
 
     def _ended(self, session: Session) -> None:
         del self._open[session.id]
-        self.totals["bytes_in"] += session.bytes_in
-        self.totals["bytes_out"] += session.bytes_out
-        journal("session-end", **about(session), **measured(session), reason=session.reason)
+        facts = {**about(session), **measured(session), "reason": session.reason}
+        journal("session-end", **facts)
+        self.keep(facts)
+        self.on_end(facts)
         if not self._open:
             self._empty.set()
+
+    def keep(self, facts: Facts) -> None:
+        """Count a session that has ended, here or in another process, and tell of it later."""
+        self.totals["bytes_in"] += facts["bytes_in"]
+        self.totals["bytes_out"] += facts["bytes_out"]
+        self.last += 1
+        self.ended.append({"number": self.last, **facts})
+
+    def facts(self) -> list[Facts]:
+        """Return what there is to tell of the open ones."""
+        return [{**about(one), **measured(one)} for one in self]
 
     def kill(self, identity: str, reason: str) -> bool:
         """End a session; return whether there was one of that id."""

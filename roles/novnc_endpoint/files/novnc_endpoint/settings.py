@@ -23,6 +23,7 @@ class Settings:
         max_sessions_per_vm: How many visitors one VM may have at once.
         limits: How long a session may take.
         qmp: QMP sockets of plain QEMU by the VM's name.
+        control: Directory of the processes' own sockets.
     """
 
     host: str
@@ -34,6 +35,7 @@ class Settings:
     max_sessions_per_vm: int
     limits: Limits
     qmp: dict[str, str]
+    control: str
 
 
 def read_settings(path: str) -> Settings:
@@ -54,4 +56,5 @@ def read_settings(path: str) -> Settings:
             stall=float(found["stall_timeout"]),
         ),
         qmp=dict(found["qmp"]),
+        control=found["control"],
     )

@@ -12,21 +12,19 @@ from urllib.parse import quote
 from aiohttp import web
 from ansible_collections.novnc.fleet.plugins.module_utils.vms import Vm, VmsError, find_vm
 
+from novnc_endpoint.control import Control
 from novnc_endpoint.finder import finder
 from novnc_endpoint.gate import Gate
-from novnc_endpoint.metrics import exposition
-from novnc_endpoint.session import INTERNAL, Session, Visitor
-from novnc_endpoint.sessions import FullError, Sessions, about, journal, measured
+from novnc_endpoint.metrics import exposition, process_now
+from novnc_endpoint.session import INTERNAL, Session
+from novnc_endpoint.sessions import FullError, Sessions, TakenError, journal
 from novnc_endpoint.settings import Settings
 from novnc_endpoint.tls import certificate_names
 from novnc_endpoint.upgrade import HandOver, handshake_fault
+from novnc_endpoint.visitor import session_of, visitor_of
 from novnc_endpoint.vnc_servers import NoConsoleError, connect
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-MODES = ("control", "watch")
-_MAX_HEADER = 255
-"""Characters of a name or address that are taken from a gateway's header."""
 
 
 class Endpoint:
@@ -36,9 +34,10 @@ class Endpoint:
         asked: Is told of each request whose connection it came by.
     """
 
-    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+    def __init__(self, settings: Settings, sessions: Sessions, control: Control) -> None:
         self.asked: Callable[[asyncio.BaseProtocol], None] = lambda _protocol: None
         self._sessions = sessions
+        self._control = control
         self._refusals: Counter[int] = Counter()
         self._connecting: set[asyncio.Task[None]] = set()
         self.use(settings)
@@ -57,8 +56,7 @@ class Endpoint:
         found.router.add_get("/healthz", self._healthz)
         found.router.add_get("/consoles.json", self._consoles)
         found.router.add_get("/metrics", self._metrics)
-        found.router.add_get("/sessions", self._list)
-        found.router.add_delete("/sessions/{id}", self._kill)
+        self._control.add_routes(found)
         found.router.add_get("/vm/{vm}/websockify", self._open)
         return found
 
@@ -116,20 +114,12 @@ class Endpoint:
         }
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        text = exposition(list(self._sessions), self._sessions.totals, self._refusals)
+        processes = [process_now(self._sessions.facts()), *await self._control.processes()]
+        text = exposition(processes, self._sessions.totals, self._refusals)
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
-    async def _list(self, request: web.Request) -> web.Response:
-        return web.json_response([{**about(one), **measured(one)} for one in self._sessions])
-
-    async def _kill(self, request: web.Request) -> web.Response:
-        user = _said(request, "X-Console-User") or "an administrator"
-        if not self._sessions.kill(request.match_info["id"], f"ended by {user}"):
-            raise web.HTTPNotFound(text="there is no such session\n")
-        return web.Response(status=204)
-
     async def _open(self, request: web.Request) -> web.StreamResponse:
-        visitor = _visitor(request)
+        visitor, identity = visitor_of(request, request["names"]), session_of(request)
         if fault := handshake_fault(request):
             raise web.HTTPBadRequest(text=f"{fault}\n")
         name = request.match_info["vm"]
@@ -141,10 +131,14 @@ class Endpoint:
             broken = str(error)
         except NoConsoleError as error:
             raise web.HTTPNotFound(text=f"{error}\n") from None
+        elsewhere = [one for other in await self._control.processes() for one in other.sessions]
+        called, uuid = (vm.name, vm.uuid) if vm else (name, "")
         try:
-            session = self._sessions.begin(vm.name if vm else name, vm.uuid if vm else "", visitor)
+            session = self._sessions.begin(called, uuid, visitor, identity, elsewhere)
         except FullError as error:
             raise web.HTTPServiceUnavailable(text=f"{error}\n") from None
+        except TakenError as error:
+            raise web.HTTPConflict(text=f"{error}\n") from None
         session.on_refusal = self._finder.forget
         connecting = asyncio.get_running_loop().create_task(
             self._connect(session, vm, broken, remembered=remembered is not None)
@@ -192,27 +186,3 @@ class Endpoint:
         await connect(vm, server_end)
         if session.reason:  # it has ended meanwhile
             server_end.abort()
-
-
-def _visitor(request: web.Request) -> Visitor:
-    """Return who comes, as the gateway says. Raises HTTPForbidden."""
-    user, client = _said(request, "X-Console-User"), _said(request, "X-Console-Client")
-    mode = _said(request, "X-Console-Mode")
-    if not user:
-        raise web.HTTPForbidden(text="the header X-Console-User must say who comes\n")
-    if mode not in MODES:
-        raise web.HTTPForbidden(text=f"the header X-Console-Mode must be {' or '.join(MODES)}\n")
-    return Visitor(user, client, mode, request["names"])
-
-
-def _said(request: web.Request, header: str) -> str:
-    """Return what the gateway says in a header; empty without it.
-
-    Raises HTTPForbidden where it stands there twice (one may be the visitor's own), is too long,
-    or is no text.
-    """
-    found = request.headers.getall(header, [])
-    # aiohttp keeps what is not UTF-8 as surrogates, which cannot be printed.
-    if len(found) > 1 or any(len(one) > _MAX_HEADER or not one.isprintable() for one in found):
-        raise web.HTTPForbidden(text=f"the header {header} must be one line of UTF-8\n")
-    return str(found[0]) if found else ""

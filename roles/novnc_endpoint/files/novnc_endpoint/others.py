@@ -1,0 +1,82 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""The other processes of this endpoint: those that upgrades have left, and the newest one.
+
+Each has a unix socket in one directory, into which only the service's user and root get.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+
+MAIN = "main.sock"
+"""Where the newest process is found, whatever its own socket is called."""
+_TIMEOUT = aiohttp.ClientTimeout(total=1)
+
+
+class Others:
+    """The other processes, as seen by one.
+
+    Attributes:
+        path: Of its own socket.
+    """
+
+    def __init__(self, directory: str, own: str) -> None:
+        """Know others by a directory; ``own`` names this process there."""
+        self.path = os.path.join(directory, f"{own}.sock")
+        self._directory = directory
+        self._main = os.path.join(directory, MAIN)
+
+    def become_main(self) -> None:
+        """Be found at `MAIN` from now on, instead of another."""
+        link = f"{self.path}.main"
+        os.symlink(os.path.basename(self.path), link)
+        os.replace(link, self._main)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether there is no newer process."""
+        try:
+            return os.readlink(self._main) == os.path.basename(self.path)
+        except OSError:
+            return True
+
+    async def ask(self, method: str, path: str, **headers: str) -> list[Any]:
+        """Ask all others at once; return what those say that have something to say."""
+        own = (MAIN, os.path.basename(self.path))
+        names = [name for name in os.listdir(self._directory) if name.endswith(".sock")]
+        sockets = [os.path.join(self._directory, name) for name in names if name not in own]
+        asked = [_ask(one, method, path, headers) for one in sockets]
+        return [one for one in await asyncio.gather(*asked) if one is not None]
+
+    async def tell_main(self, path: str, facts: object) -> bool:
+        """Tell the newest process something; return whether it has heard it."""
+        return await _ask(self._main, "POST", path, {}, facts) is not None
+
+
+async def _ask(
+    where: str, method: str, path: str, headers: dict[str, str], facts: object = None
+) -> Any:
+    """Return a process's answer; None without one."""
+    try:
+        async with (
+            aiohttp.ClientSession(
+                connector=aiohttp.UnixConnector(where), timeout=_TIMEOUT
+            ) as session,
+            session.request(
+                method, f"http://localhost{path}", headers=headers, json=facts
+            ) as answer,
+        ):
+            return await answer.json() if answer.status == 200 else None
+    except aiohttp.ClientConnectorError as error:
+        if isinstance(error.os_error, ConnectionRefusedError) and not where.endswith(MAIN):
+            with suppress(OSError):
+                os.unlink(where)  # whose process was ended by force
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError):
+        pass
+    return None
