@@ -27,12 +27,12 @@ class _Look:
 
     Attributes:
         vms: The host's VMs.
-        pids: Numbers of the processes that there were just before.
+        seen: What lay in ``/proc`` just before, all processes among it.
         consoles: Which version of the typed consoles was in force just before.
     """
 
     vms: list[Vm]
-    pids: frozenset[int]
+    seen: frozenset[str]
     consoles: tuple[int, ...]
 
 
@@ -87,17 +87,14 @@ class Finder:
             return self._last.vms
 
     def _see(self) -> _Look:
-        consoles, pids = self._version(), self._pids()
-        return _Look(self._find(), pids, consoles)
-
-    def _pids(self) -> frozenset[int]:
-        return frozenset(int(name) for name in os.listdir(self._proc) if name.isdecimal())
+        consoles, seen = self._version(), frozenset(os.listdir(self._proc))
+        return _Look(self._find(), seen, consoles)
 
     def _qemu_has_come(self, last: _Look) -> bool:
         """Whether there is a process of QEMU that the last look has not seen."""
-        for pid in self._pids() - last.pids:
+        for name in set(os.listdir(self._proc)) - last.seen:
             with suppress(OSError):  # it has ended
-                if qemu_command(pid, self._proc):
+                if name.isdecimal() and qemu_command(int(name), self._proc):
                     return True
         return False
 
