@@ -88,7 +88,8 @@ class Control:
         """Return the other processes."""
         # They are older than this one: whatever is added to it, they do not tell.
         told = await self._others.ask("GET", "/own")
-        return [Process(**one) for one in told]
+        keys = ("sessions", "memory", "descriptors", "tasks")
+        return [Process(*(one[key] for key in keys)) for one in told]
 
     def pass_on_settings(self) -> None:
         """Have the other processes read their settings anew."""
