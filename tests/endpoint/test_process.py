@@ -114,6 +114,12 @@ def test_a_stop_right_after_reloads_leaves_no_listener_behind(plain: Endpoint) -
         assert listeners(plain) == {"1", main_pid(plain)}
 
 
+def test_it_may_be_restarted_as_often_as_one_likes(plain: Endpoint) -> None:
+    for _ in range(7):
+        plain.on.check_output(f"systemctl restart {SERVICE}")
+    assert plain.ask("/healthz")[0] == 200
+
+
 def listeners(endpoint: Endpoint) -> set[str]:
     """Return the numbers of the processes that hold the listener."""
     shown = endpoint.on.check_output("ss -Hltnp sport = :16900")
