@@ -78,7 +78,8 @@ def find_vm(vms: Sequence[Vm], name_or_uuid: str) -> Vm | None:
     if len(found) > 1:
         uuids = " or ".join(sorted(vm.uuid for vm in found))
         raise VmsError(
-            f"{len(found)} VMs of this host are called {name_or_uuid}; open one by its uuid, {uuids}"
+            f"{len(found)} VMs of this host are called {name_or_uuid};"
+            f" open one by its uuid, {uuids}"
         )
     return found[0] if found else None
 
