@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
 from tests.endpoint.conftest import DOMAINS, Endpoint, last_words
 from tests.harness.certificates import self_signed
@@ -210,6 +211,27 @@ def test_sessions_of_direct_consoles_are_told_and_ended(plain: Endpoint) -> None
         assert [one["vm"] for one in told(plain, "sessions")] == ["db01"]
     with web01.session():
         pass  # the listener has stayed
+
+
+def test_sessions_of_the_endpoint_are_told_and_ended(libvirt: Endpoint) -> None:
+    """Those too that an older process of it sees off."""
+    with libvirt.open("red", user="kim lee") as one, libvirt.open("red", mode="watch") as two:
+        for stream in (one, two):
+            RfbClient(stream).handshake()
+        libvirt.on.check_output("systemctl restart novnc-endpoint")
+        found = {known["user"]: known for known in told(libvirt, "sessions")}
+        assert {user: one["mode"] for user, one in found.items()} == {
+            "kim lee": "control",
+            "kim": "watch",
+        }
+        assert {(known["vm"], known["way"]) for known in found.values()} == {("red", "endpoint")}
+        identity = found["kim lee"]["session"]
+        assert called(libvirt, "kill", identity)[:2] == (0, f"ended {identity} of red\n")
+        assert "ended by root" in last_words(one)
+        assert [known["user"] for known in told(libvirt, "sessions")] == ["kim"]
+        assert called(libvirt, "kill", "red")[0] == 0
+        last_words(two)
+    assert told(libvirt, "sessions") == []
 
 
 def test_nothing_to_end_is_told(plain: Endpoint) -> None:
