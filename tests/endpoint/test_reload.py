@@ -11,6 +11,8 @@ import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
 from tests.endpoint.conftest import Endpoint, last_words
+from tests.harness.fleet import run_playbook
+from tests.harness.project import ROOT
 
 SETTINGS = "/etc/novnc-fleet/endpoint.json"
 CERTIFICATES = "/etc/novnc-fleet/endpoint"
@@ -70,6 +72,17 @@ def test_a_name_that_is_off_the_list_is_out_even_then(plain: Endpoint) -> None:
             assert "the certificate of gateway is no longer on the list" in last_words(stream)
             assert plain.ask("/healthz")[0] == 403
         assert plain.ask("/healthz")[0] == 200
+
+
+def test_what_a_run_has_written_before_it_died_the_next_brings_into_force(plain: Endpoint) -> None:
+    with changed(plain):
+        plain.on.check_output(f'sed -i \'s/"gateway"/"another"/\' {SETTINGS}')
+        assert plain.ask("/healthz")[0] == 200
+        names = json.dumps({"novnc_endpoint_allowed_names": ["another"]})
+        run = run_playbook(ROOT / "playbooks" / "consoles.yml", "--limit", "kvm14", "-e", names)
+        assert run.status == 0, run.output
+        assert plain.ask("/healthz")[0] == 403
+    assert plain.ask("/healthz")[0] == 200
 
 
 def test_a_monitor_that_was_named_is_asked_after_a_reload(plain: Endpoint) -> None:

@@ -93,17 +93,19 @@ def test_a_vm_that_has_gone_is_said_to_be(libvirt: Endpoint) -> None:
 def test_a_console_that_was_typed_since_is_known(plain: Endpoint) -> None:
     path = "/etc/novnc-fleet/consoles.json"
     before = plain.on.file(path).content_string
-    assert shown(plain, "web01") == "QEMU (web01)"
-    titled = [*json.loads(before)]
-    titled.append({**titled[0], "vm": "web01", "title": "another", "vnc": "127.0.0.1:5991",
-                   "expect_name": "OTHER", "expect_strict": True})  # fmt: skip
-    try:
-        plain.on.check_output(
-            f"cat > {path}.new <<'END'\n{json.dumps(titled)}\nEND\nmv {path}.new {path}"
-        )
-        assert "2 VMs of this host are called web01" in refused(plain, "web01")
-    finally:
-        plain.on.check_output(f"cat > {path} <<'END'\n{before}END")
+    typed = [*json.loads(before)]
+    typed.append({**typed[0], "vm": "solo", "title": "another", "vnc": "127.0.0.1:5991",
+                  "expect_name": "OTHER", "expect_strict": True})  # fmt: skip
+    with qemu(plain, "one", "-name", "solo", "-vnc", "127.0.0.1:40"):
+        listening(plain, 5940)
+        assert shown(plain, "solo") == "QEMU (solo)"
+        try:
+            plain.on.check_output(
+                f"cat > {path}.new <<'END'\n{json.dumps(typed)}\nEND\nmv {path}.new {path}"
+            )
+            assert "2 VMs of this host are called solo" in refused(plain, "solo")
+        finally:
+            plain.on.check_output(f"cat > {path} <<'END'\n{before}END")
 
 
 def test_of_two_vms_of_one_name_each_is_shown_by_uuid(plain: Endpoint) -> None:

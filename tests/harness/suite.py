@@ -185,8 +185,8 @@ class Suite:
         print(f"==> {part} begins", file=sys.stderr, flush=True)
         try:
             counts = run_part(out, part)
-        except SystemExit as error:
-            print(error, file=out, flush=True)
+        except (Exception, SystemExit) as error:
+            print(f"{type(error).__name__}: {error}", file=out, flush=True)
             counts = Counts(failed=1)
         line = f"{part} ({time.monotonic() - start:.0f} s): {counts}"
         print(f"==> {line}", file=sys.stderr, flush=True)

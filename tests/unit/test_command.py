@@ -239,8 +239,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer as the endpoint does."""
-        text = {"/healthz": "ok\n", "/sessions": json.dumps([SESSION])}
-        self._answer(200, text[self.path])
+        assert self.path == "/sessions"
+        self._answer(200, json.dumps([SESSION]))
 
     def do_DELETE(self) -> None:
         """End the one session that there is."""
@@ -255,7 +255,11 @@ class Broken(Handler):
 
     def do_GET(self) -> None:
         """Answer what nobody can use."""
-        self._answer(*((200, "<html>") if self.path == "/sessions" else (500, "no")))
+        self._answer(200, "<html>")
+
+    def do_DELETE(self) -> None:
+        """Fail."""
+        self._answer(500, "no")
 
 
 def serve(path: Path, handler: type[Handler]) -> Iterator[str]:
@@ -283,11 +287,10 @@ def broken_endpoint(tmp_path: Path) -> Iterator[str]:
 
 def test_the_endpoint_tells_its_sessions_and_ends_them(endpoint: str) -> None:
     control = Control(endpoint)
-    assert control.health() == "ok"
     assert control.sessions() == [SESSION]
     assert control.end("0123456789abcdef", "jürgen")
     assert not control.end("../sessions", "kim")
-    assert Handler.asked[2:] == [
+    assert Handler.asked[1:] == [
         ("DELETE", "/sessions/0123456789abcdef", "jürgen"),
         ("DELETE", "/sessions/..%2Fsessions", "kim"),
     ]
@@ -297,13 +300,14 @@ def test_the_endpoint_tells_its_sessions_and_ends_them(endpoint: str) -> None:
 
 def test_without_an_endpoint_there_are_no_sessions(tmp_path: Path) -> None:
     control = Control(str(tmp_path / "main.sock"))
-    assert (control.health(), control.sessions()) == ("", [])
+    assert control.sessions() == []
+    assert not control.end("0123456789abcdef", "kim")
 
 
 def test_an_endpoint_that_is_not_well_is_a_fault(broken_endpoint: str) -> None:
     control = Control(broken_endpoint)
-    with pytest.raises(ControlError, match="answers 500 to GET /healthz: no"):
-        control.health()
+    with pytest.raises(ControlError, match="answers 500 to DELETE /sessions/x: no"):
+        control.end("x", "kim")
     with pytest.raises(ControlError, match="no list of sessions"):
         control.sessions()
 

@@ -123,3 +123,13 @@ def test_what_is_forgotten_is_looked_up(host: Host) -> None:
     host.look()
     host.finder.forget()
     assert host.finder.remembered("web01") is None
+
+
+def test_a_look_is_not_believed_for_ever(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("novnc_endpoint.finder.time.monotonic", lambda: now[0])
+    host.look()
+    now[0] += 59
+    assert host.finder.remembered("web01") == WEB01
+    now[0] += 2
+    assert host.finder.remembered("web01") is None

@@ -43,13 +43,6 @@ class Control:
     def __init__(self, path: str = CONTROL) -> None:
         self._path = path
 
-    def health(self) -> str:
-        """Return what it says of itself; nothing where there is no such socket.
-
-        Raises ControlError if it does not answer.
-        """
-        return (self._ask("GET", "/healthz", 200) or "").strip()
-
     def sessions(self) -> list[dict[str, Any]]:
         """Return its sessions; none where there is no endpoint. Raises ControlError."""
         answer = self._ask("GET", "/sessions", 200)

@@ -50,6 +50,9 @@ def direct_sessions(known: Known) -> list[Session]:
             continue
         unix = console["vnc"].startswith("unix:")
         for process, visitor in viewers(console["listen"], connections).items():
+            # Something else may listen there by now, the VM's own QEMU for one.
+            if not _is_of(process, service_unit(console["vm"])):
+                continue
             # Who only loads the page has no way on to the VM.
             if not (_has_unix(process) if unix else _has_tcp(process, visitor, connections)):
                 continue
@@ -78,6 +81,15 @@ def viewers(listen: str, connections: Sequence[Connection]) -> dict[int, Connect
         if connection.is_at(listen)
         for process in connection.processes
     }
+
+
+def _is_of(process: int, unit: str) -> bool:
+    """Tell whether a process belongs to a unit."""
+    try:
+        groups = Path(f"/proc/{process}/cgroup").read_text().splitlines()
+    except OSError:  # it has ended
+        return False
+    return any(group.rpartition("/")[2] == unit for group in groups)
 
 
 def _has_tcp(process: int, visitor: Connection, connections: Sequence[Connection]) -> bool:

@@ -13,7 +13,6 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -67,8 +66,7 @@ class Control:
 
     def close(self) -> None:
         """Be found no more."""
-        with suppress(OSError):
-            os.unlink(self._others.path)
+        self._others.leave()
 
     def add_routes(self, application: web.Application) -> None:
         """Answer for all processes."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from ansible_collections.novnc.fleet.plugins.module_utils.vms import (
 )
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_qemu import qemu_command
 
+_GOOD_FOR = 60.0
+"""Seconds for which a look is believed: /proc does not tell of all that may take a name."""
+
 
 @dataclass(frozen=True)
 class _Look:
@@ -29,11 +33,13 @@ class _Look:
         vms: The host's VMs.
         seen: What lay in ``/proc`` just before, all processes among it.
         consoles: Which version of the typed consoles was in force just before.
+        since: When it was, as `time.monotonic` has it.
     """
 
     vms: list[Vm]
     seen: frozenset[str]
     consoles: tuple[int, ...]
+    since: float
 
 
 class Finder:
@@ -66,6 +72,8 @@ class Finder:
         last = self._last
         if last is None or last.consoles != self._version():
             return None
+        if time.monotonic() - last.since > _GOOD_FOR:
+            return None
         try:
             vm = find_vm(last.vms, name_or_uuid)
         except VmsError:  # it may be the name of one only by now
@@ -88,7 +96,8 @@ class Finder:
 
     def _see(self) -> _Look:
         consoles, seen = self._version(), frozenset(os.listdir(self._proc))
-        return _Look(self._find(), seen, consoles)
+        since = time.monotonic()
+        return _Look(self._find(), seen, consoles, since)
 
     def _qemu_has_come(self, last: _Look) -> bool:
         """Whether there is a process of QEMU that the last look has not seen."""

@@ -38,6 +38,19 @@ class Others:
         os.symlink(os.path.basename(self.path), link)
         os.replace(link, self._main)
 
+    def leave(self) -> None:
+        """Be found no more; another of the processes, if there is one, is then found at `MAIN`."""
+        was_main = self.is_main
+        with suppress(OSError):
+            os.unlink(self.path)
+        if was_main:
+            left = self._sockets()
+            if left:
+                Others(self._directory, os.path.basename(left[0])[:-5]).become_main()
+            else:
+                with suppress(OSError):
+                    os.unlink(self._main)
+
     @property
     def is_main(self) -> bool:
         """Whether there is no newer process."""
@@ -48,11 +61,21 @@ class Others:
 
     async def ask(self, method: str, path: str, **headers: str) -> list[Any]:
         """Ask all others at once; return what those say that have something to say."""
-        own = (MAIN, os.path.basename(self.path))
-        names = [name for name in os.listdir(self._directory) if name.endswith(".sock")]
-        sockets = [os.path.join(self._directory, name) for name in names if name not in own]
-        asked = [_ask(one, method, path, headers) for one in sockets]
+        asked = [_ask(one, method, path, headers) for one in self._sockets()]
         return [one for one in await asyncio.gather(*asked) if one is not None]
+
+    def _sockets(self) -> list[str]:
+        """Return the sockets of the others."""
+        own = (MAIN, os.path.basename(self.path))
+        try:
+            names = os.listdir(self._directory)
+        except FileNotFoundError:
+            return []
+        return [
+            os.path.join(self._directory, name)
+            for name in names
+            if name.endswith(".sock") and name not in own
+        ]
 
     async def tell_main(self, path: str, facts: object) -> bool:
         """Tell the newest process something; return whether it has heard it."""

@@ -55,7 +55,10 @@ class Server:
         self._stopping = asyncio.Event()
 
     async def serve(self) -> None:
-        """Serve until told to stop; no request is left unanswered then. Raises OSError."""
+        """Serve until told to stop; what is under way then is seen to its end, if that is near.
+
+        Raises OSError.
+        """
         await self._runner.setup()
         await self._control.open()
         self._arrivals.open()
@@ -64,7 +67,7 @@ class Server:
         await self._stopping.wait()
         await self._arrivals.close(_ASKING_TIME)
         await self._runner.server.shutdown(_SETTLING_TIME)
-        await self._endpoint.settled()
+        await self._endpoint.settled(_SETTLING_TIME)
 
     async def see_sessions_off(self) -> None:
         """Wait until the last session has ended and its visitor has been told."""

@@ -83,7 +83,8 @@ class Sessions:
             TakenError: There is a session of that id.
         """
         here = sum(one.uuid == uuid for one in self._open.values())
-        if here + sum(one["uuid"] == uuid for one in elsewhere) >= self.per_vm:
+        # Without a uuid it is a visitor who will only hear why there is no console.
+        if uuid and here + sum(one["uuid"] == uuid for one in elsewhere) >= self.per_vm:
             raise FullError(f"{vm} has {self.per_vm} sessions, as many as it may have")
         if identity in self._open or any(one["session"] == identity for one in elsewhere):
             raise TakenError(f"there is a session {identity}; a new one wants an id of its own")
@@ -106,7 +107,12 @@ class Sessions:
             self._empty.set()
 
     def keep(self, facts: Facts) -> None:
-        """Count a session that has ended, here or in another process, and tell of it later."""
+        """Count a session that has ended, here or in another process, and tell of it later.
+
+        Another process tells again what it does not know to have been heard.
+        """
+        if any(one["session"] == facts["session"] for one in self.ended):
+            return
         self.totals["bytes_in"] += facts["bytes_in"]
         self.totals["bytes_out"] += facts["bytes_out"]
         self.last += 1

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from aiohttp import web
+from ansible_collections.novnc.fleet.plugins.module_utils.process import still_runs
 from ansible_collections.novnc.fleet.plugins.module_utils.vms import Vm, VmsError, find_vm
 
 from novnc_endpoint.control import Control
@@ -76,12 +77,15 @@ class Endpoint:
         transport = request.transport
         peercert = transport.get_extra_info("peercert") if transport else None
         names = certificate_names(peercert or {})
-        if not names & self._settings.allowed_names:
-            shown = ", ".join(sorted(names)) or "no name"
-            raise web.HTTPForbidden(text=f"the certificate of {shown} is not on the list\n")
+        self._check_name(names)
         if "Origin" in request.headers:
             raise web.HTTPForbidden(text="pages are served by the gateway, not from here\n")
         request["names"] = names
+
+    def _check_name(self, names: frozenset[str]) -> None:
+        if not names & self._settings.allowed_names:
+            shown = ", ".join(sorted(names)) or "no name"
+            raise web.HTTPForbidden(text=f"the certificate of {shown} is not on the list\n")
 
     def _refuse(self, request: web.Request, refusal: web.HTTPException) -> web.Response:
         self._refusals[refusal.status] += 1
@@ -123,6 +127,7 @@ class Endpoint:
         if fault := handshake_fault(request):
             raise web.HTTPBadRequest(text=f"{fault}\n")
         name = request.match_info["vm"]
+        elsewhere = [one for other in await self._control.processes() for one in other.sessions]
         remembered = self._finder.remembered(name)
         vm, broken = remembered, ""
         try:
@@ -131,7 +136,8 @@ class Endpoint:
             broken = str(error)
         except NoConsoleError as error:
             raise web.HTTPNotFound(text=f"{error}\n") from None
-        elsewhere = [one for other in await self._control.processes() for one in other.sessions]
+        # The list may have changed while the VM was looked up; from here on nothing is waited for.
+        self._check_name(request["names"])
         called, uuid = (vm.name, vm.uuid) if vm else (name, "")
         try:
             session = self._sessions.begin(called, uuid, visitor, identity, elsewhere)
@@ -147,16 +153,23 @@ class Endpoint:
         connecting.add_done_callback(self._connecting.discard)
         return HandOver(session.client)
 
-    async def settled(self) -> None:
-        """Wait until every session has reached its VM or been told why not."""
-        if self._connecting:
-            await asyncio.wait(self._connecting)
+    async def settled(self, patience: float) -> None:
+        """Wait until every session has reached its VM or been told why not, for so many seconds."""
+        if not self._connecting:
+            return
+        _done, late = await asyncio.wait(self._connecting, timeout=patience)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
-    async def _look_up(self, name: str) -> Vm:
-        """Return a VM as it is now. Raises NoConsoleError where there is none, and VmsError."""
-        vm = find_vm(await self._finder.vms(), name)
+    async def _look_up(self, name_or_uuid: str, called: str = "") -> Vm:
+        """Return a VM as it is now; ``called`` is its name for people.
+
+        Raises NoConsoleError where there is none, and VmsError.
+        """
+        vm = find_vm(await self._finder.vms(), name_or_uuid)
         if vm is None:
-            raise NoConsoleError(f"there is no VM {name!r} on this host")
+            raise NoConsoleError(f"there is no VM {called or name_or_uuid!r} on this host")
         return vm
 
     async def _connect(
@@ -171,9 +184,12 @@ class Endpoint:
             except NoConsoleError:
                 if not remembered:
                     raise
-                await self._reach(session, await self._look_up(session.uuid))
+                await self._reach(session, await self._look_up(session.uuid, session.vm))
         except (NoConsoleError, VmsError) as error:
             session.refuse(str(error))
+        except asyncio.CancelledError:
+            session.refuse(f"the endpoint is being restarted before {session.vm} has answered")
+            raise
         except Exception as error:
             session.end(INTERNAL, f"the endpoint failed: {type(error).__name__}: {error}")
             raise
@@ -184,5 +200,6 @@ class Endpoint:
             return
         server_end = session.server_end(Gate(session.visitor.mode, vm.expect_name))
         await connect(vm, server_end)
-        if session.reason:  # it has ended meanwhile
+        # It has ended meanwhile, or its VM has, and who listens there now is another's.
+        if session.reason or not (vm.process is None or still_runs(vm.process)):
             server_end.abort()
