@@ -39,6 +39,7 @@ LINTERS: dict[str, list[str]] = {
     "mypy plugins": ["mypy", "playbooks/collections/ansible_collections/novnc/fleet/plugins"],
     "mypy endpoint": ["mypy", "roles/novnc_endpoint/files"],
     "mypy command": ["mypy", "roles/novnc_console/files/novnc_console_command"],
+    "mypy directory": ["mypy", "roles/novnc_gateway/files"],
     "mypy tests": ["mypy", "tests", "docker/test-host"],
     "yamllint": ["yamllint", "--strict", "."],
     "ansible-lint": ["ansible-lint", "--strict"],

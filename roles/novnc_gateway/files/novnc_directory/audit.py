@@ -1,0 +1,22 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""What the journal keeps: one line of JSON for each event, none with a secret."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from novnc_directory.store import Console
+
+
+def journal(event: str, **facts: object) -> None:
+    """Write a line."""
+    print(json.dumps({"event": event, **facts}), flush=True)
+
+
+def about(console: Console) -> dict[str, object]:
+    """Return who looks at what."""
+    facts = asdict(console)
+    # Neither says who it was: the log-in's id only ties a user's lines together.
+    return {**facts, "login": console.login[:12], "begun": round(console.begun, 3)}

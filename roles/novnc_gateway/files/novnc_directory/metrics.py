@@ -1,0 +1,102 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""The gateway's state in Prometheus' text format, on a listener of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+
+from aiohttp import web
+
+from novnc_directory.certificates import expires
+from novnc_directory.openings import Openings
+from novnc_directory.web import Directory
+
+Family = tuple[str, str, str, dict[str, float]]
+
+
+class Metrics:
+    """The web application for Prometheus."""
+
+    def __init__(self, directory: Directory, openings: Openings) -> None:
+        self._directory, self._openings = directory, openings
+
+    def application(self) -> web.Application:
+        """Return the application that answers."""
+        found = web.Application()
+        found.router.add_get("/metrics", self._metrics)
+        return found
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        text = exposition(self._families())
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    def _families(self) -> list[Family]:
+        fleet, sessions = self._openings.fleet, list(self._openings)
+        states = Counter(vm.state for vm in fleet.vms)
+        modes = Counter(one.mode for one in sessions)
+        logins = self._directory.logins
+        return [
+            ("consoles", "gauge", "VMs by state.", _labelled("state", states)),
+            ("sessions", "gauge", "Consoles that are open.", _labelled("mode", modes)),
+            (
+                "sessions_total",
+                "counter",
+                "Consoles that were opened.",
+                {"": self._openings.totals["consoles"]},
+            ),
+            ("logins_total", "counter", "Log-ins tried.", _labelled("outcome", logins)),
+            (
+                "endpoint_age_seconds",
+                "gauge",
+                "Age of an endpoint's last answer.",
+                _labelled("host", {name: one.age for name, one in fleet.hosts.items() if one.age}),
+            ),
+            (
+                "endpoint_silent",
+                "gauge",
+                "Whether an endpoint does not answer.",
+                _labelled("host", {name: one.silent for name, one in fleet.hosts.items()}),
+            ),
+            (
+                "certificate_days_left",
+                "gauge",
+                "Days until a certificate ends.",
+                _labelled("certificate", self._days_left()),
+            ),
+            ("resident_memory_bytes", "gauge", "Memory in use.", {"": _resident()}),
+            ("open_fds", "gauge", "Open descriptors.", {"": len(os.listdir("/proc/self/fd"))}),
+        ]
+
+    def _days_left(self) -> dict[str, float]:
+        files, found = self._openings.settings.certificates, {}
+        for name, path in files.items():
+            try:
+                found[name] = round((expires(path) - time.time()) / 86400, 2)
+            except (OSError, ValueError):
+                found[name] = float("nan")  # nobody knows
+        return found
+
+
+def exposition(families: list[Family]) -> str:
+    """Return metrics as text."""
+    lines = []
+    for name, kind, meaning, values in families:
+        lines += [f"# HELP novnc_gateway_{name} {meaning}", f"# TYPE novnc_gateway_{name} {kind}"]
+        lines += [f"novnc_gateway_{name}{labels} {value}" for labels, value in values.items()]
+    return "\n".join([*lines, ""])
+
+
+def _labelled(label: str, values: dict[str, float] | Counter[str]) -> dict[str, float]:
+    return {f'{{{label}="{_escaped(key)}"}}': float(value) for key, value in values.items()}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,215 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""Who may open which console now, and which of those that are open have to end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from novnc_directory.audit import about, journal
+from novnc_directory.endpoints import Look, SilentError
+from novnc_directory.fleet import Fleet
+from novnc_directory.rights import CONTROL, NONE, Account
+from novnc_directory.settings import Settings
+from novnc_directory.store import Console, Login, Store, credential
+from novnc_directory.vms import RUNNING, Listing, Vm
+
+_ARRIVES_IN = 20.0
+"""Seconds in which a console that was let in has to show up at its endpoint."""
+_RETRY = 0.2
+"""Seconds between two tries to end a console that is on its way to its endpoint."""
+_PATIENCE = 2.0
+"""Seconds for which new settings wait for the end of consoles that they no longer allow."""
+
+SIGNED_OUT = "the user has logged out"
+EXPIRED = "the log-in is over"
+NO_RIGHT = "the right to see it this way was taken away"
+
+
+class NoConsoleError(Exception):
+    """There is no such console, or none for this user; which of the two is told to nobody."""
+
+
+class FullError(Exception):
+    """As many consoles are open as may be; the message is a sentence for the user."""
+
+
+class Openings:
+    """All consoles that were let in here.
+
+    Attributes:
+        settings: In force from now on; exchanged by `use`.
+        totals: Sums since the start.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, account: Callable[[str], Account | None]
+    ) -> None:
+        """Begin with the consoles that are open; ``account`` returns an account by its name."""
+        self.settings = settings
+        self.totals: Counter[str] = Counter()
+        self.fleet = Fleet(self.told)
+        self._store = store
+        self._account = account
+        self._open = {console.id: console for console in store.consoles()}
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        self._listings: dict[Account, Listing] = {}
+        self._version = -1
+
+    def __iter__(self) -> Iterator[Console]:
+        return iter(list(self._open.values()))
+
+    async def use(self, settings: Settings) -> None:
+        """Take new settings; what they no longer allow ends at once. Raises OSError."""
+        self.settings = settings
+        self._listings.clear()
+        # First by the endpoints known so far: a host may be on the list no more.
+        self.sweep()
+        if self._ending:
+            await asyncio.wait(list(self._ending.values()), timeout=_PATIENCE)
+        await self.fleet.use(settings)
+        for console in [one for one in self if one.host not in settings.endpoints]:
+            self._ended(console, {"reason": "its host belongs to the fleet no more"})
+
+    def listing(self, account: Account) -> Listing:
+        """Return the VMs that somebody may see."""
+        if self._version != self.fleet.version:
+            self._listings.clear()
+            self._version = self.fleet.version
+        if account not in self._listings:
+            self._listings[account] = Listing(
+                vm for vm in self.fleet.vms if self.may(account, vm) != NONE
+            )
+        return self._listings[account]
+
+    def may(self, account: Account, vm: Vm) -> str:
+        """Return what somebody may do with a VM."""
+        return self.settings.rights.may(account, vm.host, vm.name)
+
+    async def find(self, account: Account, segment: str) -> list[Vm]:
+        """Return the VMs that somebody means; if they don't run, after a look at the hosts."""
+        found = self.listing(account).find(segment)
+        if [vm.state for vm in found] != [RUNNING]:
+            await self.fleet.refresh()
+            found = self.listing(account).find(segment)
+        return found
+
+    async def open(self, login: Login, account: Account, segment: str, client: str) -> Console:
+        """Let somebody into a console. Raises NoConsoleError, FullError."""
+        found = await self.find(account, segment)
+        if len(found) == 1 and self.full(account, found[0]):
+            await self.fleet.refresh()  # some may have ended since
+        # Those looks took a while.
+        found = self.listing(account).find(segment)
+        still = self._account(account.name)
+        if len(found) != 1 or still != account or self._store.login(login.id) is None:
+            raise NoConsoleError
+        vm = found[0]
+        if sentence := self.full(account, vm):
+            raise FullError(sentence)
+        mode = self.may(account, vm)
+        console = Console(
+            secrets.token_hex(16),
+            login.id,
+            account.name,
+            client,
+            vm.host,
+            vm.uuid,
+            vm.name,
+            mode,
+            time.time(),
+        )
+        self._store.open(console)
+        self._open[console.id] = console
+        self.totals["consoles"] += 1
+        journal("console-start", **about(console))
+        return console
+
+    def full(self, account: Account, vm: Vm) -> str:
+        """Return why nobody more gets in, in a sentence; empty if somebody does."""
+        limits, open_now = self.settings.limits, list(self._open.values())
+        if sum(one.user == account.name for one in open_now) >= limits.per_user:
+            return f"You have {limits.per_user} consoles open, as many as you may have."
+        if sum(one.uuid == vm.uuid for one in open_now) >= limits.per_vm:
+            return f"{vm.name} has {limits.per_vm} viewers, as many as it may have."
+        return ""
+
+    def viewers(self) -> Mapping[str, list[dict[str, str]]]:
+        """Return who is looking at which VM, by uuid, other gateways' visitors too."""
+        seen = {one.id: (one.uuid, one.user, one.mode) for one in self._open.values()}
+        for host in self.fleet.hosts.values():
+            for one in host.sessions:
+                told = (str(one.get("uuid")), str(one.get("user")), str(one.get("mode")))
+                seen.setdefault(str(one["session"]), told)
+        found: dict[str, list[dict[str, str]]] = {}
+        for uuid, user, mode in sorted(seen.values()):
+            found.setdefault(uuid, []).append({"user": user, "mode": mode})
+        return found
+
+    def told(self, host: str, look: Look) -> None:
+        """Take what a host tells: which consoles have ended, and those that have to."""
+        reasons = {str(one["session"]): one for one in look.ended}
+        there = {str(one["session"]) for one in look.sessions}
+        for console in [one for one in self._open.values() if one.host == host]:
+            if console.id in there:
+                self._touch(console)
+            elif console.id in reasons:
+                self._ended(console, reasons[console.id])
+            elif time.time() - console.begun > _ARRIVES_IN:
+                self._ended(console, {"reason": "its endpoint knows nothing of it"})
+        self.sweep(host)
+
+    def _touch(self, console: Console) -> None:
+        """Note that who has a console open is not idle."""
+        if login := self._store.login(console.login):
+            self._store.touch(login, time.time())
+
+    def _ended(self, console: Console, measured: Mapping[str, object]) -> None:
+        self._open.pop(console.id, None)
+        self._store.close_console(console.id)
+        facts = {key: measured.get(key) for key in ("seconds", "bytes_in", "bytes_out", "reason")}
+        journal("console-end", **about(console), **facts)
+
+    def sweep(self, host: str | None = None) -> None:
+        """End what may no longer be, on one host or on all."""
+        for console in list(self._open.values()):
+            reason = self._fault(console) if host in (None, console.host) else ""
+            if reason and console.id not in self._ending:
+                task = asyncio.get_running_loop().create_task(self._end(console, reason))
+                self._ending[console.id] = task
+
+    def _fault(self, console: Console) -> str:
+        """Return why a console has to end; empty if it may go on."""
+        login, account = self._store.login(console.login), self._account(console.user)
+        if login is None:
+            return SIGNED_OUT
+        if account is None or self.is_over(login, account):
+            return EXPIRED
+        known = self.fleet.hosts.get(console.host)
+        names = [vm.name for vm in known.vms if vm.uuid == console.uuid] if known else []
+        may = self.settings.rights.may(account, console.host, names[0] if names else console.vm)
+        return "" if may in (CONTROL, console.mode) else NO_RIGHT
+
+    def is_over(self, login: Login, account: Account) -> bool:
+        """Tell whether a log-in is good no longer."""
+        other = login.credential != credential(account.password_hash)
+        return other or login.is_over(self.settings.limits, time.time())
+
+    async def _end(self, console: Console, reason: str) -> None:
+        """End a console; one that is still on its way to its endpoint when it gets there."""
+        try:
+            while console.id in self._open:
+                host = self.fleet.hosts.get(console.host)
+                if host is None or await host.endpoint.end(console.id, f"the gateway: {reason}"):
+                    return
+                if time.time() - console.begun > _ARRIVES_IN:
+                    return
+                await asyncio.sleep(_RETRY)
+        except SilentError:
+            return  # again at its next answer
+        finally:
+            del self._ending[console.id]
