@@ -106,6 +106,11 @@ class Fleet:
             self._refreshing = asyncio.get_running_loop().create_task(self._look_at_all())
         await asyncio.wait({self._refreshing}, timeout=_PATIENCE)
 
+    async def look(self, name: str) -> None:
+        """Look at one host, or wait for the look that is under way."""
+        if host := self.hosts.get(name):
+            await asyncio.shield(self._look(host))
+
     async def _look_at_all(self) -> None:
         looks = [self._look(host) for host in self.hosts.values()]
         if looks:

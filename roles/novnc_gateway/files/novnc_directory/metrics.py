@@ -12,7 +12,7 @@ from aiohttp import web
 
 from novnc_directory.certificates import expires
 from novnc_directory.openings import Openings
-from novnc_directory.web import Directory
+from novnc_directory.visitors import Visitors
 
 Family = tuple[str, str, str, dict[str, float]]
 
@@ -20,8 +20,8 @@ Family = tuple[str, str, str, dict[str, float]]
 class Metrics:
     """The web application for Prometheus."""
 
-    def __init__(self, directory: Directory, openings: Openings) -> None:
-        self._directory, self._openings = directory, openings
+    def __init__(self, visitors: Visitors, openings: Openings) -> None:
+        self._visitors, self._openings = visitors, openings
 
     def application(self) -> web.Application:
         """Return the application that answers."""
@@ -37,7 +37,7 @@ class Metrics:
         fleet, sessions = self._openings.fleet, list(self._openings)
         states = Counter(vm.state for vm in fleet.vms)
         modes = Counter(one.mode for one in sessions)
-        logins = self._directory.logins
+        logins = self._visitors.outcomes
         return [
             ("consoles", "gauge", "VMs by state.", _labelled("state", states)),
             ("sessions", "gauge", "Consoles that are open.", _labelled("mode", modes)),

@@ -93,10 +93,10 @@ class Openings:
     async def find(self, account: Account, segment: str) -> list[Vm]:
         """Return the VMs that somebody means; if they don't run, after a look at the hosts."""
         found = self.listing(account).find(segment)
-        if [vm.state for vm in found] != [RUNNING]:
-            await self.fleet.refresh()
-            found = self.listing(account).find(segment)
-        return found
+        if [vm.state for vm in found] == [RUNNING]:
+            return found
+        await self.fleet.refresh()
+        return self.listing(account).find(segment)
 
     async def open(self, login: Login, account: Account, segment: str, client: str) -> Console:
         """Let somebody into a console. Raises NoConsoleError, FullError."""
@@ -204,7 +204,10 @@ class Openings:
         try:
             while console.id in self._open:
                 host = self.fleet.hosts.get(console.host)
-                if host is None or await host.endpoint.end(console.id, f"the gateway: {reason}"):
+                if host is None:
+                    return
+                if await host.endpoint.end(console.id, f"the gateway: {reason}"):
+                    await self.fleet.look(console.host)  # which tells how much it was
                     return
                 if time.time() - console.begun > _ARRIVES_IN:
                     return

@@ -68,14 +68,17 @@ class Rights:
     rules: tuple[Rule, ...] = ()
     admins: frozenset[str] = field(default_factory=frozenset)
 
+    def is_admin(self, account: Account) -> bool:
+        """Tell whether somebody may control everything."""
+        return bool(account.subjects & self.admins)
+
     def may(self, account: Account, host: str, vm: str) -> str:
         """Return the most that somebody may do with a VM; no rule takes away."""
         if account.watches_all:
             return WATCH
-        subjects = account.subjects
-        if subjects & self.admins:
+        if self.is_admin(account):
             return CONTROL
-        granted = {rule.grants(subjects, host, vm) for rule in self.rules}
+        granted = {rule.grants(account.subjects, host, vm) for rule in self.rules}
         return CONTROL if CONTROL in granted else WATCH if WATCH in granted else NONE
 
 

@@ -10,6 +10,7 @@ process does not.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from novnc_directory.metrics import Metrics
 from novnc_directory.openings import Openings
 from novnc_directory.settings import read_settings
 from novnc_directory.store import Store
+from novnc_directory.visitors import Visitors
 from novnc_directory.web import Directory
 
 _FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)
@@ -44,8 +46,9 @@ class Server:
 
     async def serve(self) -> None:
         """Serve until told to stop. Raises OSError."""
-        directory = Directory(self._store, self._accounts, self._openings)
-        metrics = Metrics(directory, self._openings)
+        visitors = Visitors(self._store, self._accounts, self._openings)
+        directory = Directory(visitors, self._openings)
+        metrics = Metrics(visitors, self._openings)
         control = Control(self._accounts, self._openings)
         await self._openings.use(self._settings)
         runners = [
@@ -60,6 +63,8 @@ class Server:
         ]
         for site in sites:
             await site.start()
+        # It would tell the journal of each request that is none, at the visitor's pleasure.
+        logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,6 +13,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.passwords import check
 
 from novnc_directory.rights import Account, Rights, read_rights
 
+_LONGEST_NAME = 64
+
 
 @dataclass(frozen=True)
 class Address:
@@ -134,6 +136,10 @@ def _public(name: str) -> str:
 
 
 def _account(name: str, data: Mapping[str, Any]) -> Account:
+    if not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+        raise ValueError(
+            f"the account {name!r} must have a name of 1 to {_LONGEST_NAME} characters"
+        )
     try:
         check_hash(data["password_hash"])
     except ValueError as error:

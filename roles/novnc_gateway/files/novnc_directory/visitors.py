@@ -1,0 +1,133 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""Who a visitor is, and how they become that: log-in and log-out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from novnc_directory import answers, pages
+from novnc_directory.accounts import Accounts
+from novnc_directory.audit import journal
+from novnc_directory.openings import Openings
+from novnc_directory.paths import local_path
+from novnc_directory.rights import Account
+from novnc_directory.store import Login, Store, login_id
+from novnc_directory.throttle import Throttle
+
+COOKIE = "novnc_fleet_session"
+_LONGEST_NAME = 255
+
+Visitor = tuple[Login, Account]
+
+
+class Visitors:
+    """Those who come.
+
+    Attributes:
+        outcomes: Log-ins tried since the start, by what came of them.
+    """
+
+    def __init__(self, store: Store, accounts: Accounts, openings: Openings) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._store, self._accounts, self._openings = store, accounts, openings
+        self._throttle = Throttle()
+
+    def of(self, request: web.Request, *, uses: bool = True) -> Visitor | None:
+        """Return who has logged in; ``uses`` keeps the log-in from becoming idle."""
+        token = request.cookies.get(COOKIE, "")
+        login = self._store.login(login_id(token)) if token else None
+        account = self._accounts.get(login.user) if login else None
+        if not (login and account) or self._openings.is_over(login, account):
+            return None
+        if uses:
+            self._store.touch(login, time.time())
+        return login, account
+
+    async def form(self, request: web.Request) -> web.Response:
+        """Answer the form, or go on where somebody has logged in already."""
+        goal = local_path(request.query.get("next", "/"))
+        if self.of(request):
+            return answers.see_other(goal)
+        return answers.html(200, pages.login_page(error="", next=goal))
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        """Answer a form that was filled in."""
+        if not self.is_ours(request):
+            return answers.foreign()
+        form = await _form(request)
+        name, goal = form["username"], local_path(form.get("next", "/"))
+        address = client(request)
+        attempt = self._throttle.begin(address, name, time.monotonic())
+        if attempt.wait:
+            self.outcomes["waited"] += 1
+            seconds = int(attempt.wait) + 1
+            error = f"There were too many wrong passwords: try again in {seconds} s."
+            answer = answers.html(429, pages.login_page(error=error, next=goal))
+            answer.headers["Retry-After"] = str(seconds)
+            return answer
+        await asyncio.sleep(attempt.delay)
+        account = await self._accounts.check(name, form.get("password", ""))
+        if account is None:
+            self.outcomes["failed"] += 1
+            # Not a name that nobody has: it may be a password in the wrong field.
+            user = name if self._accounts.get(name) else None
+            journal("login-failed", user=user, client=address)
+            error = "The name or the password is wrong."
+            return answers.html(401, pages.login_page(error=error, next=goal))
+        self._throttle.succeeded(address, name, time.monotonic())
+        self.outcomes["succeeded"] += 1
+        self._end_login(request)
+        token = self._store.begin(name, account.password_hash, address, time.time())
+        journal("login", user=name, client=address, login=login_id(token)[:12])
+        answer = answers.see_other(goal)
+        answer.set_cookie(COOKIE, token, path="/", secure=True, httponly=True, samesite="Strict")
+        return answer
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        """End the log-in, and its consoles."""
+        if not self.is_ours(request):
+            return answers.foreign()
+        self._end_login(request)
+        answer = answers.see_other("/login")
+        answer.del_cookie(COOKIE, path="/")
+        return answer
+
+    def _end_login(self, request: web.Request) -> None:
+        """End the log-in that a request comes with, and its consoles."""
+        token = request.cookies.get(COOKIE, "")
+        login = self._store.login(login_id(token)) if token else None
+        if login:
+            self._store.end(login.id)
+            journal("logout", user=login.user, client=client(request), login=login.id[:12])
+            self._openings.sweep()
+
+    def is_ours(self, request: web.Request) -> bool:
+        """Tell whether a request comes from one of the gateway's own pages."""
+        found = request.headers.getall("Origin", [])
+        return len(found) == 1 and found[0] in self._openings.settings.origins
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    """Return the fields of a form. Raises web.HTTPException."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise web.HTTPUnsupportedMediaType
+    try:
+        text = (await request.read()).decode()
+        fields = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=8)
+    except ValueError:
+        raise web.HTTPBadRequest from None
+    found = {key: values[0] for key, values in fields.items() if len(values) == 1}
+    if not 0 < len(found.get("username", "")) <= _LONGEST_NAME:
+        raise web.HTTPBadRequest
+    return found
+
+
+def client(request: web.Request) -> str:
+    """Return where a visitor comes from, as nginx says."""
+    return str(request.headers.get("X-Console-Client", ""))[:_LONGEST_NAME]
