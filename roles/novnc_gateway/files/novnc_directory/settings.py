@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,10 +96,10 @@ def read_settings(path: str) -> Settings:
     found = _read(path)
     metrics_host, _, metrics_port = found["metrics"].rpartition(":")
     return Settings(
-        names=tuple(_public(name) for name in found["names"]),
+        names=_names(found["names"]),
         novnc=found["novnc"],
         endpoints={
-            host: Address(one["address"], int(one["port"]), one["name"])
+            host: Address(_address(one["address"]), int(one["port"]), one["name"])
             for host, one in found["endpoints"].items()
         },
         cert=found["cert"],
@@ -128,6 +129,17 @@ def _read(path: str) -> dict[str, Any]:
     return found
 
 
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("no public name of the gateway is written")
+    return tuple(_public(name) for name in names)
+
+
+def _address(text: str) -> str:
+    """Return an IP address; names are looked up by nobody here. Raises ValueError."""
+    return str(ipaddress.ip_address(text))
+
+
 def _public(name: str) -> str:
     """Return a public name as browsers write it into an Origin. Raises ValueError."""
     if not name or "/" in name or name != name.strip():
@@ -144,4 +156,7 @@ def _account(name: str, data: Mapping[str, Any]) -> Account:
         check_hash(data["password_hash"])
     except ValueError as error:
         raise ValueError(f"the account {name!r}: {error}") from None
-    return Account(name, data["password_hash"], frozenset(data.get("groups", ())))
+    groups = data.get("groups", [])
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise ValueError(f"the account {name!r} must have a list of groups, not {groups!r}")
+    return Account(name, data["password_hash"], frozenset(groups))

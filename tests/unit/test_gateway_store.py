@@ -1,0 +1,82 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""What survives a restart of the directory, and how long it counts."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from novnc_directory.settings import Limits
+from novnc_directory.store import Console, Login, Store, credential, login_id
+
+CONSOLE = Console("c" * 32, "l" * 64, "kim", "192.0.2.7", "kvm1", "u", "web", "watch", 5.0)
+LIMITS = Limits(idle=100, session=1000, per_user=1, per_vm=1)
+
+
+def test_a_restart_forgets_nobody(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "state.db"))
+    token = store.begin("kim", "scrypt$", "192.0.2.7", 7.0)
+    store.open(CONSOLE)
+    store.close()
+    again = Store(str(tmp_path / "state.db"))
+    assert again.login(login_id(token)) == Login(
+        login_id(token), "kim", credential("scrypt$"), "192.0.2.7", 7.0, 7.0
+    )
+    assert again.consoles() == [CONSOLE]
+
+
+def test_the_cookie_is_not_in_the_database(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "state.db"))
+    tokens = [store.begin("kim", "scrypt$", "192.0.2.7", 7.0) for _ in range(3)]
+    store.close()
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert login_id(tokens[0]).encode() in kept
+    assert not any(token.encode() in kept for token in tokens)
+    assert len(set(tokens)) == 3
+
+
+def test_what_has_ended_is_gone(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "state.db"))
+    identity = login_id(store.begin("kim", "scrypt$", "192.0.2.7", 7.0))
+    store.open(CONSOLE)
+    store.end(identity)
+    store.close_console(CONSOLE.id)
+    assert (store.login(identity), store.logins(), store.consoles()) == (None, [], [])
+
+
+def test_a_log_in_that_is_used_stays(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "state.db"))
+    identity = login_id(store.begin("kim", "scrypt$", "192.0.2.7", 0.0))
+    for now in range(0, 1000, 99):
+        (login,) = store.logins()
+        assert not login.is_over(LIMITS, now)
+        store.touch(login, now)
+    assert store.logins()[0].id == identity
+    assert store.logins()[0].is_over(LIMITS, 1001)
+
+
+@pytest.mark.parametrize(
+    ("now", "limits", "over"),
+    [
+        (100, LIMITS, False),
+        (101, LIMITS, True),
+        (1001, replace(LIMITS, idle=0), True),
+        (999, replace(LIMITS, idle=0), False),
+        (10**9, replace(LIMITS, idle=0, session=0), False),
+    ],
+)
+def test_a_log_in_ends(now: float, limits: Limits, over: bool) -> None:
+    assert Login("i", "kim", "c", "a", 0.0, 0.0).is_over(limits, now) is over
+
+
+def test_tables_of_another_layout_are_made_anew(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "state.db"))
+    store.open(CONSOLE)
+    store.close()
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    assert Store(str(tmp_path / "state.db")).consoles() == []
