@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from novnc_directory.settings import Limits
-from novnc_directory.store import Console, Login, Store, credential, login_id
+from novnc_directory.store import Answer, Console, Login, Store, credential, login_id
+from novnc_directory.vms import Vm
 
+ANSWER = Answer(3.0, (Vm("kvm1", "zwei Wörter", "u", "t", "off"), Vm("kvm1", "b", "v", "t", "off")))
 CONSOLE = Console("c" * 32, "l" * 64, "kim", "192.0.2.7", "kvm1", "u", "web", "watch", 5.0)
 LIMITS = Limits(idle=100, session=1000, per_user=1, per_vm=1)
 
@@ -20,12 +22,17 @@ def test_a_restart_forgets_nobody(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "state.db"))
     token = store.begin("kim", "scrypt$", "192.0.2.7", 7.0)
     store.open(CONSOLE)
+    store.keep_answer("kvm1", Answer(1.0, ()))
+    store.keep_answer("kvm1", ANSWER)
+    store.keep_answer("kvm2", ANSWER)
+    store.forget_answer("kvm2")
     store.close()
     again = Store(str(tmp_path / "state.db"))
     assert again.login(login_id(token)) == Login(
         login_id(token), "kim", credential("scrypt$"), "192.0.2.7", 7.0, 7.0
     )
     assert again.consoles() == [CONSOLE]
+    assert again.answers() == {"kvm1": ANSWER}
 
 
 def test_the_cookie_is_not_in_the_database(tmp_path: Path) -> None:

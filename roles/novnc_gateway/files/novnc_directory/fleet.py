@@ -8,18 +8,24 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from novnc_directory.audit import journal
 from novnc_directory.endpoints import Endpoint, Look, SilentError, client_context
 from novnc_directory.settings import Settings
+from novnc_directory.store import Answer, Store
 from novnc_directory.vms import Vm, merge
 
 _LONGEST_PAUSE = 15.0
 """Seconds between two questions to an endpoint that stays silent."""
+_BELIEVED = 10.0
+"""Seconds for which an answer is believed at least, unless the next questions fail."""
 _FRESH = 1.0
 """Seconds for which a look at all hosts counts as one of now."""
 _PATIENCE = 2.0
 """Seconds for which an opening waits for a look at all hosts."""
+_KEPT_EVERY = 60.0
+"""Seconds after which an answer is kept anew though it is the same."""
 
 
 @dataclass
@@ -28,30 +34,39 @@ class Host:
 
     Attributes:
         endpoint: Whom to ask.
-        vms: What it told last; ``answered`` is when, by ``time.monotonic()``, 0 for never.
+        answer: What it told last; None if it never did.
+        interval: Seconds between two questions.
         sessions: Who was looking at what then.
-        failures: How often it has been silent since.
+        failures: How often it has not answered since.
         fault: Why; empty while it answers.
     """
 
     endpoint: Endpoint
-    vms: tuple[Vm, ...] = ()
-    sessions: tuple[dict[str, object], ...] = ()
-    answered: float = 0.0
+    answer: Answer | None
+    interval: float
+    sessions: tuple[dict[str, Any], ...] = ()
     failures: int = 0
     fault: str = ""
+    kept: float = 0.0
     poll: asyncio.Task[None] | None = None
     looking: asyncio.Task[None] | None = None
 
     @property
     def silent(self) -> bool:
         """Whether what it told last is no longer believed."""
-        return self.failures > 1 or not self.answered
+        too_old = max(_BELIEVED, 3 * self.interval)
+        return self.failures > 1 or self.age is None or self.age > too_old
 
     @property
     def age(self) -> float | None:
         """Seconds since its last answer; None if it never gave one."""
-        return time.monotonic() - self.answered if self.answered else None
+        return max(0.0, time.time() - self.answer.at) if self.answer else None
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next question."""
+        doubled = self.interval * 2.0 ** max(0, min(self.failures, 10) - 1)
+        return max(self.interval, min(doubled, _LONGEST_PAUSE))
 
 
 class Fleet:
@@ -63,31 +78,27 @@ class Fleet:
         version: Another number whenever ``vms`` are others.
     """
 
-    def __init__(self, told: Callable[[str, Look], None]) -> None:
+    def __init__(self, store: Store, told: Callable[[str, Look], None]) -> None:
         """Know no host yet; ``told`` is called with whatever a host tells."""
         self.hosts: dict[str, Host] = {}
         self.vms: tuple[Vm, ...] = ()
         self.version = 0
-        self._told = told
-        self._interval = 0.0
-        self._refreshed = -_FRESH
+        self._store, self._told = store, told
+        self._silent: set[str] = set()
+        self._refreshed = 0.0
         self._refreshing: asyncio.Task[None] | None = None
 
     async def use(self, settings: Settings) -> None:
         """Ask these endpoints from now on. Raises OSError for certificates that cannot be used."""
         context = client_context(settings)
-        old, self.hosts, self._interval = self.hosts, {}, settings.poll_interval
+        known = self._store.answers()
+        for name in set(known) - set(settings.endpoints):
+            self._store.forget_answer(name)
+        old, self.hosts = self.hosts, {}
         for name, address in settings.endpoints.items():
-            host = Host(Endpoint(name, address, context))
-            if name in old and old[name].endpoint.address == address:
-                before = old[name]
-                host.vms, host.sessions = before.vms, before.sessions
-                host.answered, host.failures, host.fault = (
-                    before.answered,
-                    before.failures,
-                    before.fault,
-                )
-            self.hosts[name] = host
+            endpoint = Endpoint(name, address, context)
+            answer = old[name].answer if name in old else known.get(name)
+            self.hosts[name] = Host(endpoint, answer, settings.poll_interval)
         self._merge()
         await _close(old.values())
         for host in self.hosts.values():
@@ -118,9 +129,13 @@ class Fleet:
 
     async def _poll(self, host: Host) -> None:
         while True:
-            await asyncio.shield(self._look(host))
-            doubled = self._interval * 2.0 ** max(0, min(host.failures, 10) - 1)
-            await asyncio.sleep(max(self._interval, min(doubled, _LONGEST_PAUSE)))
+            try:
+                await asyncio.shield(self._look(host))
+            except Exception as error:  # it is asked again, whatever happens
+                journal(
+                    "failed", host=host.endpoint.host, reason=f"{type(error).__name__}: {error}"
+                )
+            await asyncio.sleep(host.pause)
 
     def _look(self, host: Host) -> asyncio.Task[None]:
         """Return the look at a host that is under way, or begin one."""
@@ -129,7 +144,7 @@ class Fleet:
         return host.looking
 
     async def _ask(self, host: Host) -> None:
-        name, was = host.endpoint.host, (host.vms, host.silent)
+        name = host.endpoint.host
         try:
             look = await host.endpoint.look()
         except SilentError as error:
@@ -137,20 +152,30 @@ class Fleet:
             if host.fault != str(error):
                 host.fault = str(error)
                 journal("host-silent", host=name, reason=host.fault)
-        else:
-            if host.fault:
-                journal("host-answers", host=name)
-            host.vms, host.sessions = look.vms, tuple(look.sessions)
-            host.answered, host.failures, host.fault = time.monotonic(), 0, ""
-        if was != (host.vms, host.silent):
+            self.check()
+            return
+        if host.fault:
+            journal("host-answers", host=name)
+        host.failures, host.fault, host.sessions = 0, "", tuple(look.sessions)
+        before, host.answer = host.answer, Answer(time.time(), look.vms)
+        changed = before is None or before.vms != look.vms
+        if changed or host.answer.at - host.kept > _KEPT_EVERY:
+            self._store.keep_answer(name, host.answer)
+            host.kept = host.answer.at
+        if changed:
             self._merge()
-        if not host.fault:
-            self._told(name, look)
+        self.check()
+        self._told(name, look)
+
+    def check(self) -> None:
+        """Look who has fallen silent, or speaks again."""
+        if self._silent != {name for name, host in self.hosts.items() if host.silent}:
+            self._merge()
 
     def _merge(self) -> None:
-        answers = {name: host.vms for name, host in self.hosts.items()}
-        silent = {name for name, host in self.hosts.items() if host.silent}
-        vms = merge(answers, silent, {vm.uuid: vm.host for vm in self.vms})
+        answers = {name: host.answer.vms for name, host in self.hosts.items() if host.answer}
+        self._silent = {name for name, host in self.hosts.items() if host.silent}
+        vms = merge(answers, self._silent, {vm.uuid: vm.host for vm in self.vms})
         if vms != self.vms:
             self.vms = vms
             self.version += 1

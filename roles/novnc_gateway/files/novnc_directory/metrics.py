@@ -7,12 +7,15 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from novnc_directory.certificates import expires
 from novnc_directory.openings import Openings
-from novnc_directory.visitors import Visitors
+from novnc_directory.rights import CONTROL, WATCH
+from novnc_directory.visitors import OUTCOMES, Visitors
+from novnc_directory.vms import STATES
 
 Family = tuple[str, str, str, dict[str, float]]
 
@@ -39,15 +42,30 @@ class Metrics:
         modes = Counter(one.mode for one in sessions)
         logins = self._visitors.outcomes
         return [
-            ("consoles", "gauge", "VMs by state.", _labelled("state", states)),
-            ("sessions", "gauge", "Consoles that are open.", _labelled("mode", modes)),
+            (
+                "consoles",
+                "gauge",
+                "VMs by state.",
+                _labelled("state", {one: states[one] for one in STATES}),
+            ),
+            (
+                "sessions",
+                "gauge",
+                "Consoles that are open.",
+                _labelled("mode", {one: modes[one] for one in (CONTROL, WATCH)}),
+            ),
             (
                 "sessions_total",
                 "counter",
                 "Consoles that were opened.",
                 {"": self._openings.totals["consoles"]},
             ),
-            ("logins_total", "counter", "Log-ins tried.", _labelled("outcome", logins)),
+            (
+                "logins_total",
+                "counter",
+                "Log-ins tried.",
+                _labelled("outcome", {one: logins[one] for one in OUTCOMES}),
+            ),
             (
                 "endpoint_age_seconds",
                 "gauge",
@@ -89,7 +107,7 @@ def exposition(families: list[Family]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _labelled(label: str, values: dict[str, float] | Counter[str]) -> dict[str, float]:
+def _labelled(label: str, values: Mapping[str, float]) -> dict[str, float]:
     return {f'{{{label}="{_escaped(key)}"}}': float(value) for key, value in values.items()}
 
 

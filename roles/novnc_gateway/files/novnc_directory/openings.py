@@ -22,11 +22,14 @@ _ARRIVES_IN = 20.0
 """Seconds in which a console that was let in has to show up at its endpoint."""
 _RETRY = 0.2
 """Seconds between two tries to end a console that is on its way to its endpoint."""
+_WATCHED_EVERY = 2.0
+"""Seconds between two looks at what has to end."""
+_MOST_LISTINGS = 100
+"""Users for whom the VMs that they may see are kept in mind."""
 _PATIENCE = 2.0
 """Seconds for which new settings wait for the end of consoles that they no longer allow."""
 
-SIGNED_OUT = "the user has logged out"
-EXPIRED = "the log-in is over"
+NO_LOGIN = "the log-in is over"
 NO_RIGHT = "the right to see it this way was taken away"
 
 
@@ -52,7 +55,7 @@ class Openings:
         """Begin with the consoles that are open; ``account`` returns an account by its name."""
         self.settings = settings
         self.totals: Counter[str] = Counter()
-        self.fleet = Fleet(self.told)
+        self.fleet = Fleet(store, self.told)
         self._store = store
         self._account = account
         self._open = {console.id: console for console in store.consoles()}
@@ -77,7 +80,7 @@ class Openings:
 
     def listing(self, account: Account) -> Listing:
         """Return the VMs that somebody may see."""
-        if self._version != self.fleet.version:
+        if self._version != self.fleet.version or len(self._listings) > _MOST_LISTINGS:
             self._listings.clear()
             self._version = self.fleet.version
         if account not in self._listings:
@@ -132,7 +135,9 @@ class Openings:
     def full(self, account: Account, vm: Vm) -> str:
         """Return why nobody more gets in, in a sentence; empty if somebody does."""
         limits, open_now = self.settings.limits, list(self._open.values())
-        if sum(one.user == account.name for one in open_now) >= limits.per_user:
+        own = sum(one.user == account.name for one in open_now)
+        # A check opens every console there is, one after the other.
+        if own >= limits.per_user and not account.watches_all:
             return f"You have {limits.per_user} consoles open, as many as you may have."
         if sum(one.uuid == vm.uuid for one in open_now) >= limits.per_vm:
             return f"{vm.name} has {limits.per_vm} viewers, as many as it may have."
@@ -161,7 +166,6 @@ class Openings:
                 self._ended(console, reasons[console.id])
             elif time.time() - console.begun > _ARRIVES_IN:
                 self._ended(console, {"reason": "its endpoint knows nothing of it"})
-        self.sweep(host)
 
     def _touch(self, console: Console) -> None:
         """Note that who has a console open is not idle."""
@@ -174,10 +178,26 @@ class Openings:
         facts = {key: measured.get(key) for key in ("seconds", "bytes_in", "bytes_out", "reason")}
         journal("console-end", **about(console), **facts)
 
-    def sweep(self, host: str | None = None) -> None:
-        """End what may no longer be, on one host or on all."""
-        for console in list(self._open.values()):
-            reason = self._fault(console) if host in (None, console.host) else ""
+    async def watch(self) -> None:
+        """End what has to end, as long as the directory runs."""
+        while True:
+            self.fleet.check()
+            self._expire()
+            self.sweep()
+            await asyncio.sleep(_WATCHED_EVERY)
+
+    def _expire(self) -> None:
+        """Forget log-ins that are over."""
+        for login in self._store.logins():
+            account = self._account(login.user)
+            if account is None or self.is_over(login, account):
+                self._store.end(login.id)
+                journal("login-over", user=login.user, client=login.client, login=login.id[:12])
+
+    def sweep(self) -> None:
+        """End the consoles that may no longer be."""
+        for console in self:
+            reason = self._fault(console)
             if reason and console.id not in self._ending:
                 task = asyncio.get_running_loop().create_task(self._end(console, reason))
                 self._ending[console.id] = task
@@ -185,12 +205,11 @@ class Openings:
     def _fault(self, console: Console) -> str:
         """Return why a console has to end; empty if it may go on."""
         login, account = self._store.login(console.login), self._account(console.user)
-        if login is None:
-            return SIGNED_OUT
-        if account is None or self.is_over(login, account):
-            return EXPIRED
+        if login is None or account is None or self.is_over(login, account):
+            return NO_LOGIN
         known = self.fleet.hosts.get(console.host)
-        names = [vm.name for vm in known.vms if vm.uuid == console.uuid] if known else []
+        vms = known.answer.vms if known and known.answer else ()
+        names = [vm.name for vm in vms if vm.uuid == console.uuid]
         may = self.settings.rights.may(account, console.host, names[0] if names else console.vm)
         return "" if may in (CONTROL, console.mode) else NO_RIGHT
 

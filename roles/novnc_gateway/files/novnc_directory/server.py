@@ -69,8 +69,14 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        watch = loop.create_task(self._openings.watch())
         notify("READY=1")
-        await self._stopping.wait()
+        await asyncio.wait(
+            {watch, loop.create_task(self._stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        if watch.done():
+            watch.result()  # without it nothing would end: let systemd start anew
+        watch.cancel()
         for runner in runners:
             await runner.cleanup()
         await self._openings.fleet.close()

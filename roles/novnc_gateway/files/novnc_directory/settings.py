@@ -123,7 +123,10 @@ def read_settings(path: str) -> Settings:
 
 def _read(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
-        found = json.load(file)
+        try:
+            found = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} is no object of JSON")
     return found

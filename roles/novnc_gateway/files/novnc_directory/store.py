@@ -1,6 +1,6 @@
 # Copyright: novnc-fleet contributors
 # Apache License 2.0 (see LICENSE)
-"""What has to survive a restart: log-ins and open consoles, in SQLite.
+"""What has to survive a restart: log-ins, open consoles, and what hosts told last; in SQLite.
 
 Times are those of the wall clock, in seconds. Of a cookie only its hash is kept.
 """
@@ -8,13 +8,15 @@ Times are those of the wall clock, in seconds. Of a cookie only its hash is kept
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import sqlite3
 from dataclasses import astuple, dataclass, fields
 
 from novnc_directory.settings import Limits
+from novnc_directory.vms import Vm
 
-_TOUCHED_EVERY = 10.0
+_TOUCHED_EVERY = 1.0
 """Seconds for which a log-in's use is not written down again."""
 _LAYOUT = 1
 """Of the tables; another one is thrown away, and everybody logs in again."""
@@ -69,7 +71,19 @@ class Console:
     begun: float
 
 
-_TABLES = {"logins": Login, "consoles": Console}
+@dataclass(frozen=True)
+class Answer:
+    """What a host told last, and when."""
+
+    at: float
+    vms: tuple[Vm, ...]
+
+
+_TABLES = {
+    "logins": [field.name for field in fields(Login)],
+    "consoles": [field.name for field in fields(Console)],
+    "answers": ["id", "at", "vms"],
+}
 
 
 class Store:
@@ -84,11 +98,11 @@ class Store:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA secure_delete=ON")
         layout = self._db.execute("PRAGMA user_version").fetchone()[0]
-        for table, kind in _TABLES.items():
+        for table, names in _TABLES.items():
             if layout != _LAYOUT:
                 self._db.execute(f"DROP TABLE IF EXISTS {table}")
-            columns = ", ".join(field.name for field in fields(kind))
-            self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns}, PRIMARY KEY (id))")
+            columns = ", ".join([*names, "PRIMARY KEY (id)"])
+            self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
         self._db.execute("CREATE INDEX IF NOT EXISTS consoles_login ON consoles (login)")
         self._db.execute(f"PRAGMA user_version = {_LAYOUT}")
 
@@ -133,6 +147,22 @@ class Store:
     def close_console(self, identity: str) -> None:
         """Forget one."""
         self._db.execute("DELETE FROM consoles WHERE id = ?", (identity,))
+
+    def keep_answer(self, host: str, answer: Answer) -> None:
+        """Keep what a host told last."""
+        vms = json.dumps([astuple(vm) for vm in answer.vms])
+        self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (host, answer.at, vms))
+
+    def answers(self) -> dict[str, Answer]:
+        """Return them by host."""
+        rows = self._db.execute("SELECT * FROM answers")
+        return {
+            row[0]: Answer(row[1], tuple(Vm(*one) for one in json.loads(row[2]))) for row in rows
+        }
+
+    def forget_answer(self, host: str) -> None:
+        """Forget what a host told."""
+        self._db.execute("DELETE FROM answers WHERE id = ?", (host,))
 
 
 def login_id(token: str) -> str:

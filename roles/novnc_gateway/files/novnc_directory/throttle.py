@@ -93,7 +93,7 @@ class Throttle:
 
     def _waits(self, key: Hashable, now: float) -> float:
         _, since = self._failures.get(key, (0.0, now))
-        over = int(self._count(key, since)) - _FREE
+        over = round(self._count(key, since)) - _FREE
         wait = min(_LONGEST_WAIT, 2.0**over) if over >= 0 else 0.0
         return max(0.0, since + wait - now)
 

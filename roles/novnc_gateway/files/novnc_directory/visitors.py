@@ -21,6 +21,8 @@ from novnc_directory.store import Login, Store, login_id
 from novnc_directory.throttle import Throttle
 
 COOKIE = "novnc_fleet_session"
+SUCCEEDED, FAILED, WAITED = OUTCOMES = ("succeeded", "failed", "waited")
+"""What comes of a log-in; who has to wait is told so before the password is looked at."""
 _LONGEST_NAME = 255
 
 Visitor = tuple[Login, Account]
@@ -65,7 +67,7 @@ class Visitors:
         address = client(request)
         attempt = self._throttle.begin(address, name, time.monotonic())
         if attempt.wait:
-            self.outcomes["waited"] += 1
+            self.outcomes[WAITED] += 1
             seconds = int(attempt.wait) + 1
             error = f"There were too many wrong passwords: try again in {seconds} s."
             answer = answers.html(429, pages.login_page(error=error, next=goal))
@@ -74,14 +76,14 @@ class Visitors:
         await asyncio.sleep(attempt.delay)
         account = await self._accounts.check(name, form.get("password", ""))
         if account is None:
-            self.outcomes["failed"] += 1
+            self.outcomes[FAILED] += 1
             # Not a name that nobody has: it may be a password in the wrong field.
             user = name if self._accounts.get(name) else None
             journal("login-failed", user=user, client=address)
             error = "The name or the password is wrong."
             return answers.html(401, pages.login_page(error=error, next=goal))
         self._throttle.succeeded(address, name, time.monotonic())
-        self.outcomes["succeeded"] += 1
+        self.outcomes[SUCCEEDED] += 1
         self._end_login(request)
         token = self._store.begin(name, account.password_hash, address, time.time())
         journal("login", user=name, client=address, login=login_id(token)[:12])

@@ -14,8 +14,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.vm import own_uuid
 from novnc_directory.paths import is_segment
 
 RUNNING, OFF, UNKNOWN = "running", "off", "unknown"
-_LIKELIHOOD = (RUNNING, UNKNOWN, OFF)
-"""Where a VM is that several hosts know: rather where it runs."""
+STATES = (RUNNING, UNKNOWN, OFF)
+"""All of them; of several hosts that know a VM, it is where its state comes first here."""
 _LONGEST = 255
 
 
@@ -49,7 +49,7 @@ def _read_vm(host: str, data: Any) -> Vm:
     keys = ("vm", "uuid", "title", "state")
     texts = [data.get(key) if isinstance(data, dict) else None for key in keys]
     name, uuid, title, state = (text if isinstance(text, str) else "" for text in texts)
-    if not (name and own_uuid(uuid) and state in _LIKELIHOOD):
+    if not (name and own_uuid(uuid) and state in STATES):
         raise ValueError(f"consoles.json has an entry that is no VM: {str(data)[:_LONGEST]}")
     return Vm(host, name[:_LONGEST], own_uuid(uuid), title[:_LONGEST] or name, state)
 
@@ -69,17 +69,22 @@ def merge(
         for vm in answers[host]:
             known[vm.uuid].append(replace(vm, state=UNKNOWN) if host in silent else vm)
     found = [
-        min(vms, key=lambda vm: (_LIKELIHOOD.index(vm.state), before.get(vm.uuid) != vm.host))
+        min(vms, key=lambda vm: (STATES.index(vm.state), before.get(vm.uuid) != vm.host))
         for vms in known.values()
     ]
     return tuple(sorted(found, key=lambda vm: (vm.host, vm.name, vm.uuid)))
 
 
 class Listing:
-    """VMs that somebody may see. To them there are no others, whatever names those have."""
+    """VMs that somebody may see. To them there are no others, whatever names those have.
+
+    Attributes:
+        told: What was made of them already, by what it is for.
+    """
 
     def __init__(self, vms: Iterable[Vm]) -> None:
         self.vms = tuple(vms)
+        self.told: dict[str, list[dict[str, str]]] = {}
         self._by_uuid = {vm.uuid: vm for vm in self.vms}
         self._by_name: dict[str, list[Vm]] = defaultdict(list)
         self._by_place: dict[str, list[Vm]] = defaultdict(list)

@@ -123,7 +123,11 @@ class Directory:
 
     def _told(self, account: Account, *, gateway: str) -> list[dict[str, str]]:
         listing, may = self._openings.listing(account), self._openings.may
-        return [views.console(vm, listing, may(account, vm), gateway) for vm in listing.vms]
+        if gateway not in listing.told:
+            listing.told[gateway] = [
+                views.console(vm, listing, may(account, vm), gateway) for vm in listing.vms
+            ]
+        return listing.told[gateway]
 
     def _age(self, name: str) -> tuple[float | None, bool]:
         """Return how old a host's last answer is, and whether it is silent."""
