@@ -160,10 +160,11 @@ class Openings:
         reasons = {str(one["session"]): one for one in look.ended}
         there = {str(one["session"]) for one in look.sessions}
         for console in [one for one in self._open.values() if one.host == host]:
-            if console.id in there:
-                self._touch(console)
-            elif console.id in reasons:
+            # It may have ended after the endpoint has told who is there.
+            if console.id in reasons:
                 self._ended(console, reasons[console.id])
+            elif console.id in there:
+                self._touch(console)
             elif time.time() - console.begun > _ARRIVES_IN:
                 self._ended(console, {"reason": "its endpoint knows nothing of it"})
 
