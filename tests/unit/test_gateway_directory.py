@@ -123,42 +123,42 @@ def test_what_one_may_open_is_opened_as_one_may(bob: Visitor) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "null",
-        "",
-        "https://evil.example",
-        "http://gateway:8443",
-        "https://gateway",
-        "https://gateway:8443.evil.example",
-        "https://gateway:8443/",
-        "https://GATEWAY:8443",
-    ],
-)
-def test_other_pages_get_nothing(ada: Visitor, bob: Visitor, origin: str) -> None:
-    assert bob.open("/vm/db/websockify", origin).status == 403
-    assert bob.log_in(origin=origin).status == 403
-    assert bob.ask("POST", "/logout", Origin=origin).status == 403
+FOREIGN = [
+    "null",
+    "",
+    "https://evil.example",
+    "http://gateway:8443",
+    "https://gateway",
+    "https://gateway:8443.evil.example",
+    "https://gateway:8443/",
+    "https://GATEWAY:8443",
+]
+
+
+def test_other_pages_get_nothing(bob: Visitor) -> None:
+    for origin in FOREIGN:
+        assert bob.open("/vm/db/websockify", origin).status == 403, origin
+        assert bob.log_in(origin=origin).status == 403, origin
+        assert bob.ask("POST", "/logout", Origin=origin).status == 403, origin
+    assert bob.ask("GET", "/_authorize", X_Original_URI="/vm/db/websockify").status == 403
+    assert bob.ask("POST", "/logout").status == 403
     assert bob.ask("GET", "/consoles.json").status == 200
 
 
-def test_who_says_no_origin_gets_nothing(bob: Visitor) -> None:
-    assert bob.ask("GET", "/_authorize", X_Original_URI="/vm/db/websockify").status == 403
-    assert bob.ask("POST", "/logout").status == 403
-
-
-@pytest.mark.parametrize("path", ["/", "/vm/db/", "/vm/nobody/", "/vm/db/?a=1"])
 def test_strangers_are_sent_to_the_log_in_whatever_there_is(
-    directory: Directory, bob: Visitor, path: str
+    directory: Directory, bob: Visitor
 ) -> None:
     stranger = directory.visitor("stranger")
-    found = stranger.ask("GET", path)
-    assert found.status == 303
-    assert found.headers["Location"].startswith("/login")
+    for vm_there, vm_not_there in (("/vm/db/", "/vm/nobody/"), ("/", "/"), ("/vm/db", "/vm/no")):
+        found, other = (stranger.ask("GET", path) for path in (vm_there, vm_not_there))
+        assert (found.status, found.body) == (other.status, other.body) == (303, b"")
+    assert stranger.ask("GET", "/vm/db/?a=1").headers["Location"] == (
+        "/login?next=%2Fvm%2Fdb%2F%3Fa%3D1"
+    )
     assert stranger.ask("GET", "/consoles.json").status == 401
-    assert stranger.ask("GET", "/vm/db/state.json").status == 401
-    assert stranger.open("/vm/db/websockify").status == 401
+    for name in ("db", "nobody"):
+        assert stranger.ask("GET", f"/vm/{name}/state.json").status == 401
+        assert stranger.open(f"/vm/{name}/websockify").status == 401
 
 
 def test_a_log_in_is_a_cookie_for_this_gateway_only(bob: Visitor) -> None:
@@ -363,6 +363,17 @@ def test_a_log_in_that_is_over_ends_what_it_had(
     directory.settings["session_timeout"] = 0.1
     directory.reload()
     is_ended(hosts, console)
+
+
+def test_who_has_a_console_open_is_not_idle(
+    directory: Directory, hosts: Endpoints, ada: Visitor, bob: Visitor
+) -> None:
+    opened(directory, hosts, bob)
+    directory.settings["session_idle_timeout"] = 4
+    directory.reload()
+    assert directory.wait_for("login-over")["user"] == "ada"
+    assert ada.ask("GET", "/portal.json").status == 401
+    assert bob.ask("GET", "/portal.json").status == 200
 
 
 def test_settings_that_cannot_be_read_change_nothing(
