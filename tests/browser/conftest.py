@@ -1,16 +1,20 @@
-"""The demo's direct consoles (or a scenario's), one test each, and the browser that opens them."""
+"""Direct consoles (the demo's, or a scenario's), the gateway's pages, and browsers to open them."""
 
 from __future__ import annotations
 
 import functools
+import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
+from tests.browser.stage import Stage
 from tests.browser.viewer import Viewer, chromium, trust
-from tests.harness import demo, fleet
+from tests.browser.visit import Visit
+from tests.harness import demo, fleet, releases
 from tests.harness.fleet import CA, INVENTORY, Console
 from tests.harness.project import CACHE
 
@@ -66,3 +70,41 @@ def photo(console: Console) -> Path:
     file = SCREENSHOTS / f"{console.host}-{console.vm}.png"
     file.unlink(missing_ok=True)
     return file
+
+
+@pytest.fixture(scope="session")
+def plain_browser(
+    playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
+    with chromium(playwright, tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["1.3.0", "1.6.0"])
+def release(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """Return a version of noVNC and where its files are."""
+    directory = tmp_path_factory.mktemp("novnc")
+    with tarfile.open(releases.archive(request.param)) as tar:
+        tar.extractall(directory)  # noqa: S202 (it was packed by us)
+    return request.param, directory / f"noVNC-{request.param}"
+
+
+@pytest.fixture
+def stage(release: tuple[str, Path]) -> Iterator[Stage]:
+    with Stage(novnc=release[1], version=release[0]).running() as running:
+        yield running
+
+
+@pytest.fixture
+def portal(tmp_path: Path) -> Iterator[Stage]:
+    """Return a stage for those pages that noVNC has no part in."""
+    with Stage(novnc=tmp_path, version="0").running() as running:
+        yield running
+
+
+@pytest.fixture
+def visit(plain_browser: Browser) -> Iterator[Visit]:
+    with closing(Visit(plain_browser)) as visit:
+        yield visit

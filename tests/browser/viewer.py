@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from urllib.parse import urlsplit
 
 import guest_image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, Response
-from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 TIMEOUT_MS = 30_000
 """How long anything may take; far more than it does, a VM that is just booting included."""
@@ -44,10 +44,12 @@ EXPECTED: dict[str, set[str]] = {
 
 # What the tests read of the guest's screen: 80x25 characters of 9x16 pixels (docker/test-host).
 # It is read from the canvas, so it is what a person sees; the other canvas is noVNC's cursor.
+SCREEN = "#noVNC_container canvas, #screen canvas"
+"""On noVNC's own page, and on the gateway's."""
 READ_SCREEN = """
 window.guest = {
   pixels(...area) {
-    const canvas = document.querySelector("#noVNC_container canvas");
+    const canvas = document.querySelector("SCREEN");
     if (canvas?.width !== 720 || canvas.height !== 400) return null;
     return canvas.getContext("2d").getImageData(...area).data;
   },
@@ -68,7 +70,7 @@ window.guest = {
     return inked.map((columns) => columns.size);
   },
 };
-"""
+""".replace("SCREEN", SCREEN)
 NAME_ROW, ECHO_ROW = 1, 3
 MARGIN = 2
 """Columns left of the name, and of the echo."""
@@ -100,6 +102,41 @@ def chromium(playwright: Playwright, home: Path) -> Iterator[Browser]:
         browser.close()
 
 
+def listen(page: Page, complaints: set[str]) -> None:
+    """Note whatever a developer would see in red on a page: each with the path it is about."""
+
+    def complain(what: str, url: str, text: str) -> None:
+        complaints.add(f"{what} {urlsplit(url).path}: {text}")
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complain("console error", message.location["url"], message.text)
+
+    def on_failed_request(request: Request) -> None:
+        complain("request failed", request.url, str(request.failure))
+
+    def on_response(response: Response) -> None:
+        if response.status >= 400:
+            complain("response", response.url, str(response.status))
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: complaints.add(f"exception: {error}"))
+    page.on("requestfailed", on_failed_request)
+    page.on("response", on_response)
+
+
+def wait_until(page: Page, holds: Callable[[], object]) -> None:
+    """Wait until something holds, in the page or elsewhere. Raises TimeoutError.
+
+    Playwright's `wait_for_function` needs `eval`, which the gateway's policy forbids.
+    """
+    deadline = time.monotonic() + TIMEOUT_MS / 1000
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        page.evaluate("new Promise(requestAnimationFrame)")
+
+
 class Viewer:
     """Somebody in front of one console."""
 
@@ -108,38 +145,22 @@ class Viewer:
         self.vm = vm
         self.colour = list(guest_image.colour(vm))
         self.complaints: set[str] = set()
-        """Whatever a developer would see in red: each with the path it is about."""
+        listen(page, self.complaints)
         page.set_default_timeout(TIMEOUT_MS)
         page.add_init_script(READ_SCREEN)
-        page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self.complaints.add(f"exception: {error}"))
-        page.on("requestfailed", self._on_failed_request)
-        page.on("response", self._on_response)
-
-    def _complain(self, what: str, url: str, text: str) -> None:
-        self.complaints.add(f"{what} {urlsplit(url).path}: {text}")
-
-    def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self._complain("console error", message.location["url"], message.text)
-
-    def _on_failed_request(self, request: Request) -> None:
-        self._complain("request failed", request.url, str(request.failure))
-
-    def _on_response(self, response: Response) -> None:
-        if response.status >= 400:
-            self._complain("response", response.url, str(response.status))
 
     def _wait(self, for_what: str, condition: str, arg: object) -> None:
         """Wait until a JavaScript function returns something true, or fail."""
         try:
-            self.page.wait_for_function(condition, arg=arg)
-        except PlaywrightTimeoutError:
-            status = self.page.evaluate("document.querySelector('#noVNC_status')?.textContent")
+            wait_until(self.page, lambda: self.page.evaluate(condition, arg))
+        except TimeoutError:
+            status = self.page.evaluate(
+                "document.querySelector('#noVNC_status, #notice')?.textContent"
+            )
             pixel = self.page.evaluate("Array.from(guest.pixels(0, 0, 1, 1) ?? [])")
             raise AssertionError(
                 f"{self.vm}: waited for {for_what} in vain; the background shall be {self.colour},"
-                f" the first pixel is {pixel[:3] or 'missing'}; noVNC's status is {status!r};"
+                f" the first pixel is {pixel[:3] or 'missing'}; the page says {status!r};"
                 f" complaints: {sorted(self.complaints)}"
             ) from None
 
@@ -165,6 +186,18 @@ class Viewer:
             [self.colour, ECHO_ROW],
         )
 
+    def see_echo(self, count: int | None = None) -> None:
+        """Wait until the echo is the name, or so many letters of it."""
+        count = len(self.vm) if count is None else count
+        self._wait(
+            f"the echo of {self.vm[:count]!r}",
+            """([echoRow, nameRow, columns]) => {
+                 const echo = guest.row(echoRow, columns);
+                 return echo && echo === guest.row(nameRow, columns);
+               }""",
+            [ECHO_ROW, NAME_ROW, MARGIN + count],
+        )
+
     def type_name(self) -> None:
         """Type the VM's name, until the echo looks exactly like the name that the guest shows.
 
@@ -172,20 +205,13 @@ class Viewer:
         """
         for count, letter in enumerate(self.vm, start=1):
             self.page.keyboard.press(letter)
-            self._wait(
-                f"the echo of {self.vm[:count]!r}",
-                """([echoRow, nameRow, columns]) => {
-                     const echo = guest.row(echoRow, columns);
-                     return echo && echo === guest.row(nameRow, columns);
-                   }""",
-                [ECHO_ROW, NAME_ROW, MARGIN + count],
-            )
+            self.see_echo(count)
 
     def use(self) -> None:
         """See the guest, type on it, and see that exactly what was typed has changed."""
         self.see_guest()
         name = self._row(NAME_ROW)
-        self.page.locator("#noVNC_container canvas").click()
+        self.page.locator(SCREEN).first.click()
         self.clear_echo()
         empty = self._row(ECHO_ROW)
         self.type_name()
