@@ -12,10 +12,10 @@ version_added: 0.1.0
 description:
   - Makes a directory on the host hold the given packages and those of this collection's
     C(module_utils) that they import, so that a service runs what modules run.
-  - Sources of these packages that are no longer among them are removed; nothing else is touched.
+  - Files of these packages that are no longer among them are removed; nothing else is touched.
 options:
   packages:
-    description: Directories on the controller, each a package.
+    description: Directories on the controller, each a package, with pages, styles and scripts.
     type: list
     elements: path
     required: true
@@ -64,13 +64,13 @@ from ansible_collections.novnc.fleet.plugins.module_utils.units import File
 
 
 def present_sources(dest: str, roots: set[str]) -> set[str]:
-    """Return the paths of all sources below some directories of ``dest``."""
+    """Return the paths of all files but Python's caches below some directories of ``dest``."""
     return {
         os.path.relpath(os.path.join(directory, name), dest)
         for root in roots
         for directory, _, names in os.walk(os.path.join(dest, root))
         for name in names
-        if name.endswith(".py")
+        if not name.endswith(".pyc")
     }
 
 

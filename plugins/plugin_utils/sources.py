@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+SUFFIXES = (".py", ".html", ".css", ".js")
+"""Of the files that make up a package."""
+
 _PREFIX = "ansible_collections/novnc/fleet/plugins/module_utils"
 _IMPORT = re.compile(rf"^\s*from {_PREFIX.replace('/', '[.]')}[.](\w+) import", re.MULTILINE)
 _UTILS = Path(__file__).resolve().parent.parent / "module_utils"
@@ -20,9 +23,10 @@ def sources_of(packages: Iterable[Path]) -> dict[str, str]:
         OSError: A package, or what it imports, is not there.
     """
     found = {
-        f"{package.name}/{path.name}": path.read_text()
+        f"{package.name}/{path.relative_to(package)}": path.read_text()
         for package in packages
-        for path in sorted(package.glob("*.py"))
+        for path in sorted(package.rglob("*"))
+        if path.suffix in SUFFIXES
     }
     missing = imported(found.values())
     while missing:
