@@ -127,8 +127,8 @@ def background(client: RfbClient) -> tuple[int, int, int]:
 
 
 @functools.cache
-def variables() -> dict[str, dict[str, Any]]:
-    """Return what the inventory says of each of the scenario's hypervisors, Jinja unread."""
+def variables(group: str = "novnc_hypervisors") -> dict[str, dict[str, Any]]:
+    """Return what the inventory says of each of a group's hosts, Jinja unread."""
     listing = subprocess.run(
         [BIN / "ansible-inventory", "-i", INVENTORY, "--list"],
         env=ENV,
@@ -136,12 +136,11 @@ def variables() -> dict[str, dict[str, Any]]:
         check=True,
     )
     inventory = json.loads(listing.stdout)
-    hypervisors = inventory["novnc_hypervisors"]["hosts"]
-    return {name: inventory["_meta"]["hostvars"][name] for name in hypervisors}
+    return {name: inventory["_meta"]["hostvars"][name] for name in inventory[group]["hosts"]}
 
 
-def hosts() -> dict[str, Any]:
-    """Return the scenario's hypervisors by name."""
+def hosts(group: str = "novnc_hypervisors") -> dict[str, Any]:
+    """Return a group's hosts by name."""
     return {
         name: testinfra.get_host(
             f"ssh://root@{said['ansible_host']}",
@@ -149,7 +148,7 @@ def hosts() -> dict[str, Any]:
             ssh_extra_args=said["ansible_ssh_common_args"],
             controlpersist=60,
         )
-        for name, said in variables().items()
+        for name, said in variables(group).items()
     }
 
 

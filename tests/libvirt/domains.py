@@ -8,6 +8,7 @@ from typing import Any
 DOMAIN = """\
 <domain type='qemu'>
   <name>{name}</name>
+  {uuid}
   {title}
   <memory unit='MiB'>16</memory>
   <os><type arch='x86_64' machine='pc'>hvm</type></os>
@@ -28,7 +29,15 @@ DISK = """\
 """
 
 
-def define(host: Any, name: str, graphics: str, *, title: str = "", verb: str = "define") -> None:
+def define(
+    host: Any,
+    name: str,
+    graphics: str,
+    *,
+    title: str = "",
+    uuid: str = "",
+    verb: str = "define",
+) -> None:
     """Define a domain that runs the test guest.
 
     Args:
@@ -36,6 +45,7 @@ def define(host: Any, name: str, graphics: str, *, title: str = "", verb: str = 
         name: Of the domain.
         graphics: Its ``<graphics>``.
         title: Its ``<title>``.
+        uuid: Its uuid; libvirt makes one up where none is given.
         verb: Of virsh; ``create`` starts it and forgets it when it ends.
     """
     image = f"/var/lib/libvirt/images/{name}.img"
@@ -45,6 +55,7 @@ def define(host: Any, name: str, graphics: str, *, title: str = "", verb: str = 
     xml = DOMAIN.format(
         name=name,
         graphics=graphics,
+        uuid=f"<uuid>{uuid}</uuid>" if uuid else "",
         title=f"<title>{title}</title>" if title else "",
         disk=DISK.format(image=image),
     )

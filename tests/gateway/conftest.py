@@ -1,0 +1,80 @@
+"""The gateway, people with a log-in, and a fleet whose VMs the rules tell apart."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.gateway import visitor
+from tests.harness.fleet import hosts
+from tests.libvirt.domains import define, forget
+
+AUTO = "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/>"
+FLEET = {
+    "kvm17": {"db01": True, "web01": True, "mixed01": True, "db09": False},
+    "kvm18": {"db02": True, "web02": True, "DB03": True},
+}
+"""The VMs of each host, and whether they run."""
+PEOPLE = ("ada", "dora", "wim", "noor")
+VMS = sorted(vm for vms in FLEET.values() for vm in vms)
+MAY = {
+    "ada": dict.fromkeys(VMS, "control"),
+    "dora": {
+        **dict.fromkeys(("db01", "db02", "db09"), "control"),
+        **dict.fromkeys(("web01", "mixed01"), "watch"),
+    },
+    "wim": {**dict.fromkeys(("db01", "db02", "db09"), "watch"), "mixed01": "control"},
+    "noor": {"mixed01": "watch"},
+}
+"""What the inventory's rules come to."""
+
+
+@pytest.fixture(scope="session")
+def gateway() -> Any:
+    """Return the gateway's host."""
+    return hosts("novnc_gateways")["gw1"]
+
+
+@pytest.fixture(scope="session")
+def hypervisors() -> Iterator[dict[str, Any]]:
+    """Return the hypervisors, with the fleet's VMs."""
+    found = hosts()
+    for host, vms in FLEET.items():
+        for vm, runs in vms.items():
+            define(found[host], vm, AUTO)
+            if runs:
+                found[host].check_output(f"virsh start {vm}")
+    yield found
+    for host, vms in FLEET.items():
+        for vm in vms:
+            forget(found[host], vm)
+
+
+@pytest.fixture(scope="session")
+def cookies(hypervisors: dict[str, Any]) -> dict[str, str]:
+    """Return a log-in of everybody's, once all VMs are known to the gateway."""
+    found = {name: visitor.cookie_of(visitor.log_in(name)) for name in PEOPLE}
+    assert all(found.values())
+    wait_for(lambda: set(visitor.shown(found["ada"])) >= set(VMS))
+    wait_for(lambda: visitor.shown(found["ada"])["web02"]["state"] == "running")
+    return found
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float = 60) -> float:
+    """Wait until something is so; return the seconds it took."""
+    start = time.monotonic()
+    while not condition():
+        taken = time.monotonic() - start
+        assert taken < seconds, f"still not so after {seconds} s"
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
+def journal(gateway: Any) -> list[dict[str, Any]]:
+    """Return what the directory has written down."""
+    lines = gateway.check_output("journalctl -u novnc-directory -o cat").splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]

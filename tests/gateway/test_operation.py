@@ -1,0 +1,278 @@
+"""Consoles outlive what happens to the gateway, and end when they have to."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
+from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStream
+
+from tests.gateway.conftest import VMS, journal, wait_for
+from tests.gateway.visitor import (
+    ADDRESS,
+    ask,
+    cookie_of,
+    last_words,
+    log_in,
+    name_shown,
+    open_vm,
+    refused,
+    shown,
+)
+from tests.harness.fleet import run_playbook
+
+RUNNING = [vm for vm in VMS if vm != "db09"]
+HOURS = 3600.0
+
+
+@contextmanager
+def opened(count: int, cookie: str) -> Iterator[list[RfbClient]]:
+    """Open consoles, of all VMs in turn."""
+    with ExitStack() as stack:
+        clients = []
+        for number in range(count):
+            vm = RUNNING[number % len(RUNNING)]
+            stream = stack.enter_context(open_vm(vm, cookie, timeout=HOURS))
+            clients.append(RfbClient(stream))
+            assert clients[-1].handshake().name == f"QEMU ({vm})"
+        yield clients
+
+
+def lives(clients: list[RfbClient]) -> int:
+    """Return how many consoles still show a screen."""
+    return sum(bool(client.framebuffer().rgb) for client in clients)
+
+
+def workers(gateway: Any) -> int:
+    """Return how many processes nginx has that serve or see off."""
+    return int(gateway.check_output("pgrep -c -u www-data nginx"))
+
+
+def test_50_consoles_outlive_20_reloads_and_5_runs_of_the_role(
+    gateway: Any, cookies: dict[str, str]
+) -> None:
+    idle = workers(gateway)
+    with opened(50, cookies["ada"]) as clients:
+        for _ in range(20):
+            gateway.check_output("nginx -t -q && systemctl reload nginx")
+            assert lives(clients[:3]) == 3
+        for number in range(5):
+            timeout = 28800 - number % 2
+            option = f"novnc_gateway_worker_shutdown_timeout={timeout}"
+            assert run_playbook("playbooks/gateway.yml", "-e", option).status == 0
+        assert lives(clients) == 50
+        assert workers(gateway) > idle
+    # Those of the reloads end with their last console.
+    wait_for(lambda: workers(gateway) == idle)
+    assert run_playbook("playbooks/gateway.yml").status == 0
+
+
+def test_old_workers_end_in_time(gateway: Any, cookies: dict[str, str]) -> None:
+    option = "novnc_gateway_worker_shutdown_timeout=2"
+    assert run_playbook("playbooks/gateway.yml", "-e", option).status == 0
+    try:
+        with open_vm("db01", cookies["ada"]) as stream:
+            RfbClient(stream).handshake()
+            gateway.check_output("systemctl reload nginx")
+            assert last_words(stream)
+    finally:
+        assert run_playbook("playbooks/gateway.yml").status == 0
+
+
+def test_while_the_directory_is_away_nobody_gets_in_and_consoles_live(
+    gateway: Any, cookies: dict[str, str]
+) -> None:
+    with opened(6, cookies["ada"]) as clients:
+        gateway.check_output("systemctl stop novnc-directory.socket novnc-directory.service")
+        try:
+            for _ in range(5):
+                answer = log_in("ada")
+                assert (answer.status, cookie_of(answer)) == (503, "")
+                assert refused("db01", cookies["ada"]) == 503
+                assert ask("/consoles.json", cookie=cookies["ada"]).status == 503
+            assert lives(clients) == 6
+        finally:
+            gateway.check_output("systemctl start novnc-directory.socket novnc-directory.service")
+        # Log-ins and what is known of open consoles have been kept.
+        wait_for(lambda: ask("/consoles.json", cookie=cookies["ada"]).status == 200)
+        assert lives(clients) == 6
+        assert len(sessions(gateway)) >= 6
+
+
+def test_a_directory_that_hangs_lets_nobody_in(gateway: Any, cookies: dict[str, str]) -> None:
+    gateway.check_output("systemctl kill --signal=STOP novnc-directory")
+    try:
+        assert refused("db01", cookies["ada"]) == 503
+    finally:
+        gateway.check_output("systemctl kill --signal=CONT novnc-directory")
+    assert name_shown("db01", cookies["ada"]) == "QEMU (db01)"
+
+
+def sessions(gateway: Any) -> list[dict[str, Any]]:
+    """Return the consoles that the directory knows to be open."""
+    socket = "/run/novnc-directory-control/control.sock"
+    found: list[dict[str, Any]] = json.loads(
+        gateway.check_output(
+            'python3 -c "import http.client as h, socket as s;'
+            f"c = h.HTTPConnection('x'); c.sock = s.socket(s.AF_UNIX); c.sock.connect('{socket}');"
+            "c.request('GET', '/sessions'); print(c.getresponse().read().decode())\""
+        )
+    )
+    return found
+
+
+def test_log_out_ends_the_users_consoles(gateway: Any, cookies: dict[str, str]) -> None:
+    cookie = cookie_of(log_in("dora"))
+    with (
+        open_vm("db01", cookie) as one,
+        open_vm("db02", cookie) as other,
+        open_vm("db01", cookies["ada"]) as another,
+    ):
+        clients = [RfbClient(stream) for stream in (one, other, another)]
+        for client in clients:
+            client.handshake()
+        untouched = clients[-1]
+        assert ask("/logout", "POST", cookie=cookie, body="").status == 303
+        start = time.monotonic()
+        words = [last_words(stream) for stream in (one, other)]
+        print(f"\nconsoles end {time.monotonic() - start:.2f} s after the log-out")
+        assert all("ended by the gateway" in text for text in words), words
+        assert time.monotonic() - start < 10
+        assert ask("/consoles.json", cookie=cookie).status == 401
+        assert lives([untouched]) == 1
+
+
+def test_a_log_out_while_the_directory_restarts_still_ends_them(gateway: Any) -> None:
+    cookie = cookie_of(log_in("dora"))
+    with open_vm("db01", cookie) as stream:
+        RfbClient(stream).handshake()
+        gateway.check_output("systemctl restart novnc-directory")
+        assert ask("/logout", "POST", cookie=cookie, body="").status == 303
+        assert "ended by the gateway" in last_words(stream)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"novnc_gateway_rules": [{"match": "db*", "watch": ["group:dba"]}]},
+        {"novnc_gateway_rules": []},
+        {
+            "novnc_gateway_users": {"ada": {"password": "ada's password"}},
+            "novnc_gateway_rules": [{"control": ["group:dba"]}],
+        },
+        {
+            "novnc_gateway_users": {
+                "ada": {"password": "ada's password"},
+                "dora": {"password": "another password", "groups": ["dba"]},
+            },
+            "novnc_gateway_rules": [{"control": ["group:dba"]}],
+        },
+    ],
+    ids=["only watch", "no right", "no account", "another password"],
+)
+def test_a_right_that_is_taken_away_ends_what_it_had(
+    gateway: Any, cookies: dict[str, str], change: dict[str, Any]
+) -> None:
+    wait_for(lambda: "db01" in shown(cookies["ada"]))
+    cookie = cookie_of(log_in("dora"))
+    with open_vm("db01", cookie, timeout=HOURS) as stream:
+        RfbClient(stream).handshake()
+        running = gateway.check_output("systemctl show -P MainPID novnc-directory")
+        assert run_playbook("playbooks/gateway.yml", "-e", json.dumps(change)).status == 0
+        words = last_words(stream)
+        assert "taken away" in words or "log-in is over" in words
+        assert gateway.check_output("systemctl show -P MainPID novnc-directory") == running
+    assert run_playbook("playbooks/gateway.yml").status == 0
+    assert name_shown("db01", cookie_of(log_in("dora"))) == "QEMU (db01)"
+
+
+def test_1000_wrong_passwords_from_one_address_slow_nobody_elsewhere(gateway: Any) -> None:
+    # The gateway's host is another address than this one.
+    guess = (
+        "import http.client as h, ssl, sys, collections\n"
+        "seen = collections.Counter()\n"
+        "for number in range(1000):\n"
+        f"    c = h.HTTPSConnection('{ADDRESS}', context=ssl._create_unverified_context())\n"
+        "    c.request('POST', '/login', f'username=ada&password={number}',\n"
+        f"        {{'Origin': 'https://{ADDRESS}',\n"
+        "         'Content-Type': 'application/x-www-form-urlencoded'})\n"
+        "    seen[c.getresponse().status] += 1\n"
+        "print(dict(seen))\n"
+    )
+    done: list[str] = []
+    thread = threading.Thread(
+        target=lambda: done.append(gateway.check_output(f"python3 - <<'END'\n{guess}END"))
+    )
+    alone = timed_log_in("ada")
+    thread.start()
+    try:
+        during = []
+        while thread.is_alive():
+            during.append(timed_log_in("ada"))
+    finally:
+        thread.join()
+    after = timed_log_in("ada")
+    print(f"\nlog-in alone {alone:.2f} s, under guesses {max(during):.2f} s, after {after:.2f} s")
+    assert "303" not in done[0]
+    assert "429" in done[0]
+    assert max(*during, after) < alone + 10
+
+
+def timed_log_in(name: str) -> float:
+    """Return the seconds that a right password takes."""
+    start = time.monotonic()
+    assert cookie_of(log_in(name))
+    return time.monotonic() - start
+
+
+def test_the_audit_tells_start_and_end_by_one_id(gateway: Any, hypervisors: dict[str, Any]) -> None:
+    with open_vm("mixed01", cookie_of(log_in("noor"))) as stream:
+        RfbClient(stream).handshake()
+        (known,) = [one for one in sessions(gateway) if one["user"] == "noor"]
+
+    def events() -> list[dict[str, Any]]:
+        return [one for one in journal(gateway) if one.get("id") == known["id"]]
+
+    wait_for(lambda: len(events()) == 2)
+    start, end = events()
+    assert (start["event"], end["event"]) == ("console-start", "console-end")
+    facts = {"user": "noor", "vm": "mixed01", "host": "kvm17", "mode": "watch"}
+    for event in (start, end):
+        assert {key: event[key] for key in facts} == facts
+        assert event["client"]
+        assert event["uuid"]
+    assert end["seconds"] >= 0
+    assert end["bytes_out"] > 30
+    assert end["reason"]
+    endpoint = hypervisors["kvm17"].check_output("journalctl -u novnc-endpoint -o cat")
+    assert known["id"] in endpoint
+
+
+def test_caps_hold(gateway: Any, cookies: dict[str, str]) -> None:
+    option = "novnc_gateway_max_consoles_per_vm=2"
+    assert run_playbook("playbooks/gateway.yml", "-e", option).status == 0
+    try:
+        with open_two(cookies["ada"]):
+            assert refused("db01", cookies["ada"]) == 503
+            sentence = ask("/vm/db01/state.json", cookie=cookies["ada"]).json["sentence"]
+            assert "as many as it may have" in sentence
+            assert name_shown("db02", cookies["ada"]) == "QEMU (db02)"
+    finally:
+        assert run_playbook("playbooks/gateway.yml").status == 0
+
+
+@contextmanager
+def open_two(cookie: str) -> Iterator[list[ByteStream]]:
+    """Open two consoles of one VM."""
+    with ExitStack() as stack:
+        wait_for(lambda: not ask("/vm/db01/state.json", cookie=cookie).json["sentence"])
+        streams = [stack.enter_context(open_vm("db01", cookie, timeout=HOURS)) for _ in range(2)]
+        for stream in streams:
+            RfbClient(stream).handshake()
+        yield streams
