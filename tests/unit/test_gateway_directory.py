@@ -340,6 +340,18 @@ def test_a_right_that_is_taken_away_ends_what_it_had(
     assert set(hosts["kvm1"].sessions) == {stays}
 
 
+def test_a_host_that_leaves_the_fleet_ends_what_it_had(
+    directory: Directory, hosts: Endpoints, ada: Visitor, bob: Visitor
+) -> None:
+    console = opened(directory, hosts, bob)
+    del directory.settings["endpoints"]["kvm1"]
+    directory.reload()
+    is_ended(hosts, console)
+    sees(ada, "mail", "running")
+    assert ("db", "control") not in names(ada)
+    assert directory.control("GET", "/sessions").json == []
+
+
 @pytest.mark.parametrize("change", ["removed", "password"])
 def test_an_account_that_changes_ends_what_it_had(
     directory: Directory, hosts: Endpoints, ada: Visitor, bob: Visitor, change: str

@@ -30,6 +30,7 @@ _PATIENCE = 2.0
 """Seconds for which new settings wait for the end of consoles that they no longer allow."""
 
 NO_LOGIN = "the log-in is over"
+NO_HOST = "its host belongs to the fleet no more"
 NO_RIGHT = "the right to see it this way was taken away"
 
 
@@ -76,7 +77,7 @@ class Openings:
             await asyncio.wait(list(self._ending.values()), timeout=_PATIENCE)
         await self.fleet.use(settings)
         for console in [one for one in self if one.host not in settings.endpoints]:
-            self._ended(console, {"reason": "its host belongs to the fleet no more"})
+            self._ended(console, {"reason": NO_HOST})
 
     def listing(self, account: Account) -> Listing:
         """Return the VMs that somebody may see."""
@@ -156,7 +157,7 @@ class Openings:
         return found
 
     def told(self, host: str, look: Look) -> None:
-        """Take what a host tells: which consoles have ended, and those that have to."""
+        """Take what a host tells: who is there, and which consoles have ended."""
         reasons = {str(one["session"]): one for one in look.ended}
         there = {str(one["session"]) for one in look.sessions}
         for console in [one for one in self._open.values() if one.host == host]:
@@ -208,6 +209,8 @@ class Openings:
         login, account = self._store.login(console.login), self._account(console.user)
         if login is None or account is None or self.is_over(login, account):
             return NO_LOGIN
+        if console.host not in self.settings.endpoints:
+            return NO_HOST
         known = self.fleet.hosts.get(console.host)
         vms = known.answer.vms if known and known.answer else ()
         names = [vm.name for vm in vms if vm.uuid == console.uuid]
