@@ -52,8 +52,10 @@ from ansible_collections.novnc.fleet.plugins.module_utils.verdict import (
     endpoint_consoles,
     endpoint_targets,
     endpoint_verdicts,
+    gateway_consoles,
     probe_targets,
     table,
+    unlisted,
     verdicts,
 )
 
@@ -67,6 +69,8 @@ class FilterModule:
             "endpoint_consoles": endpoint_consoles,
             "endpoint_targets": endpoint_targets,
             "endpoint_verdicts": endpoint_verdicts,
+            "gateway_consoles": gateway_consoles,
+            "gateway_unlisted": unlisted,
             "probe_targets": probe_targets,
             "verdict_table": table,
             "verdicts": verdicts,

@@ -127,10 +127,55 @@ def endpoint_consoles(
     ]
 
 
-def endpoint_targets(consoles: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the targets of a probe: what there is to see behind an endpoint."""
+def gateway_consoles(
+    listed: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]], gateway: str
+) -> list[dict[str, Any]]:
+    """Return the consoles behind a gateway, one a VM, as `endpoint_consoles` does.
+
+    Args:
+        listed: the gateway's own ``consoles.json``.
+        found: what `endpoint_consoles` has returned for hypervisors; of those that were not asked,
+            no VM is known to be called otherwise than usual.
+        gateway: its public name, with a port where that is not 443.
+    """
+    known = {one["uuid"]: one for one in found}
+    usual = [
+        {**one, "expect_name": f"QEMU ({one['vm']})", "vnc": True, **known.get(one["uuid"], {})}
+        for one in listed
+    ]
     return [
-        {"name": one["uuid"], "url": one["websocket"], "expect_name": one["expect_name"]}
+        {
+            **{key: one[key] for key in ("host", "vm", "uuid", "state", "expect_name", "vnc")},
+            "websocket": f"wss://{gateway}/vm/{one['uuid']}/websockify",
+        }
+        for one in usual
+    ]
+
+
+def unlisted(
+    listed: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the running ones of `found` (see `gateway_consoles`) that a gateway does not list."""
+    there = {one["uuid"] for one in listed}
+    return [dict(one) for one in found if one["state"] == "running" and one["uuid"] not in there]
+
+
+def endpoint_targets(
+    consoles: Sequence[Mapping[str, Any]], origin: str = ""
+) -> list[dict[str, Any]]:
+    """Return the targets of a probe: what there is to see behind an endpoint or a gateway.
+
+    Args:
+        consoles: What `endpoint_consoles` or `gateway_consoles` has returned.
+        origin: That of a gateway's pages; endpoints want none.
+    """
+    return [
+        {
+            "name": one["uuid"],
+            "url": one["websocket"],
+            "expect_name": one["expect_name"],
+            **({"origin": origin} if origin else {}),
+        }
         for one in consoles
         if one["vnc"] and one["state"] != "off"
     ]

@@ -14,8 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 from tests.browser.conftest import SCREENSHOTS
 from tests.browser.viewer import READ_SCREEN, TIMEOUT_MS, Viewer, listen
 from tests.browser.visit import violations
-from tests.harness import fleet
-from tests.harness.project import CACHE
+from tests.harness import demo, fleet
 
 Record = dict[str, Any]
 
@@ -57,6 +56,8 @@ class Person:
 
     def open(self, console: Record) -> Viewer:
         """Type a VM's name into the list, and open it."""
+        # Before the page's script runs, nobody hears the key.
+        expect(self.page.get_by_label("Find a console")).to_be_visible()
         self.page.keyboard.press("/")
         self.page.keyboard.type(f"{console['vm']} {console['host']}")
         expect(self.page.locator("#hosts li:visible")).to_have_count(1)
@@ -67,16 +68,16 @@ class Person:
 
 
 @pytest.fixture(scope="session")
-def gateway(consoles: list[Record]) -> str:
+def gateway() -> str:
     """Return the gateway's address."""
-    parts = urlsplit(consoles[0]["gateway_url"])
+    parts = urlsplit(demo.consoles()[0]["gateway_url"])
     return f"{parts.scheme}://{parts.netloc}"
 
 
 @pytest.fixture
 def people(browser: Browser, gateway: str) -> Iterator[list[Person]]:
     """Return the demo's accounts, each with a browser: who may all, some, only watch, nothing."""
-    accounts = json.loads((CACHE / "demo" / "users.json").read_text())
+    accounts = demo.accounts()
     with ExitStack() as stack:
         contexts = (stack.enter_context(browser.new_context()) for _ in accounts)
         yield [

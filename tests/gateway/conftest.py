@@ -36,7 +36,7 @@ MAY = {
 @pytest.fixture(scope="session")
 def gateway() -> Any:
     """Return the gateway's host."""
-    return hosts("novnc_gateways")["gw1"]
+    return hosts("novnc_gateways")["gw2"]
 
 
 @pytest.fixture(scope="session")

@@ -157,22 +157,22 @@ def test_a_log_out_while_the_directory_restarts_still_ends_them(gateway: Any) ->
         assert "ended by the gateway" in last_words(stream)
 
 
+OTHERS = {
+    "ada": {"password": "ada's password", "groups": ["staff"]},
+    "wim": {"password": "wim's password", "groups": ["helpdesk"]},
+    "noor": {"password": "noor's password"},
+}
+DORA = {"password": "another password", "groups": ["dba"]}
+WITHOUT_HER = [{"control": ["group:dba", "group:helpdesk", "user:noor"]}]
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"novnc_gateway_rules": [{"match": "db*", "watch": ["group:dba"]}]},
         {"novnc_gateway_rules": []},
-        {
-            "novnc_gateway_users": {"ada": {"password": "ada's password"}},
-            "novnc_gateway_rules": [{"control": ["group:dba"]}],
-        },
-        {
-            "novnc_gateway_users": {
-                "ada": {"password": "ada's password"},
-                "dora": {"password": "another password", "groups": ["dba"]},
-            },
-            "novnc_gateway_rules": [{"control": ["group:dba"]}],
-        },
+        {"novnc_gateway_users": OTHERS, "novnc_gateway_rules": WITHOUT_HER},
+        {"novnc_gateway_users": {**OTHERS, "dora": DORA}, "novnc_gateway_rules": WITHOUT_HER},
     ],
     ids=["only watch", "no right", "no account", "another password"],
 )

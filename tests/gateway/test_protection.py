@@ -36,7 +36,7 @@ ORIGINS = [
 HOSTS = [
     EVIL, f"{ADDRESS}.{EVIL}", f"{EVIL}#{ADDRESS}", f"{ADDRESS}@{EVIL}", f"{EVIL}:443", "localhost",
     f"{ADDRESS}:8443", "127.0.0.1", "", None, f"{ADDRESS}/", f"{EVIL}?{ADDRESS}", f"x{ADDRESS}",
-    "unix", "novnc-directory", f"{ADDRESS} {EVIL}", "[::1]", f"gw1.example.test.{EVIL}", "-", "*",
+    "unix", "novnc-directory", f"{ADDRESS} {EVIL}", "[::1]", f"gw2.example.test.{EVIL}", "-", "*",
 ]  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def read(gateway: Any) -> str:
 
 
 def test_a_page_of_the_gateways_own_opens_a_console(cookies: dict[str, str]) -> None:
-    for origin in (ORIGIN, ORIGIN.upper().replace("HTTPS", "https"), "https://gw1.example.test"):
+    for origin in (ORIGIN, ORIGIN.upper().replace("HTTPS", "https"), "https://gw2.example.test"):
         assert name_shown("db01", cookies["ada"], origin=origin) == "QEMU (db01)"
 
 
@@ -116,7 +116,7 @@ def test_an_evil_host_leads_nowhere(cookies: dict[str, str], host: str | None) -
         assert EVIL not in answer.headers.get("Location", "")
 
 
-@pytest.mark.parametrize("host", [EVIL, f"{ADDRESS}@{EVIL}", ADDRESS, "gw1.example.test"])
+@pytest.mark.parametrize("host", [EVIL, f"{ADDRESS}@{EVIL}", ADDRESS, "gw2.example.test"])
 def test_plain_http_only_redirects_and_never_by_host(host: str) -> None:
     for path in ("/vm/db01/", *REDIRECTS):
         with socket.create_connection((ADDRESS, 80), timeout=10) as sock:
@@ -128,7 +128,7 @@ def test_plain_http_only_redirects_and_never_by_host(host: str) -> None:
             goal = urlsplit(found[1])
             assert (goal.scheme, goal.netloc) in {
                 ("https", ADDRESS),
-                ("https", "gw1.example.test"),
+                ("https", "gw2.example.test"),
             }
         else:
             assert re.match(r"HTTP/1\.1 4\d\d ", head), head
@@ -291,7 +291,7 @@ def test_metrics_are_on_loopback_only(gateway: Any, cookies: dict[str, str]) -> 
         ('{"novnc_gateway_rules": [{"match": "*", "watch": ["everybody"]}]}', "everybody"),
         ('{"novnc_gateway_admins": ["user:adda"]}', "user:adda"),
         ('{"novnc_gateway_metrics_address": "0.0.0.0:9"}', "loopback"),
-        ('{"novnc_gateway_addresses": ["gw1"]}', "no IP address"),
+        ('{"novnc_gateway_addresses": ["gw2"]}', "no IP address"),
         ('{"novnc_gateway_tls_cert": "/x"}', "belong together"),
     ],
 )

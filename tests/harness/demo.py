@@ -3,7 +3,7 @@
 Usage: ``python -m tests.harness.demo up|down|consoles``. ``up`` starts what is
 missing, runs ``playbooks/site.yml`` and prints a line for each VM's console, the
 direct one if it has one; ``consoles`` prints them as JSON and ends with 1 where no
-demo is running.
+demo is running. Without a direct console, the line has the gateway's.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
@@ -27,6 +29,12 @@ def hosts() -> list[str]:
     """Return the names of the demo's hosts."""
     inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
     return [host for group in inventory.values() for host in group["hosts"]]
+
+
+def accounts() -> list[dict[str, Any]]:
+    """Return the accounts of its gateway, the administrator's first."""
+    found: list[dict[str, Any]] = json.loads((CACHE / "demo" / "users.json").read_text())
+    return found
 
 
 def is_running() -> bool:
@@ -65,7 +73,13 @@ def up() -> None:
     if not is_running():
         # What is left of an earlier demo may be half of it.
         step("Clearing the place for the demo", "molecule", "destroy", "-s", "default")
-        step("Starting two hypervisors in containers", "molecule", "create", "-s", "default")
+        step(
+            "Starting two hypervisors and a gateway in containers",
+            "molecule",
+            "create",
+            "-s",
+            "default",
+        )
         step("Starting their VMs", "molecule", "prepare", "-s", "default")
     step(
         "Running playbooks/site.yml on them: install, make the consoles, check each"
@@ -76,8 +90,14 @@ def up() -> None:
     rows = consoles()
     widths = [max(len(row[key]) for row in rows) for key in ("host", "vm")]
     for row in rows:
-        way = row["url"] if "url" in row else row["endpoint"]
+        way = row["url"] if "url" in row else row["gateway_url"]
         print(row["host"].ljust(widths[0]), row["vm"].ljust(widths[1]), way, sep="  ")
+    admin, portal = accounts()[0], rows[0]["gateway_url"].partition("/vm/")[0]
+    print(
+        f"==> All of them are at {portal}/ for {admin['name']}, password {admin['password']};"
+        f" more accounts are in .cache/demo/users.json",
+        file=sys.stderr,
+    )
 
 
 def down() -> None:
@@ -106,16 +126,19 @@ def consoles() -> list[dict[str, Any]]:
     if done.returncode or not output.exists():
         # Part of the list would look like all of it.
         raise SystemExit(f"{done.stdout}{done.stderr}demo: its consoles could not be read")
-    return [entry for told in json.loads(output.read_text()) for entry in entries(told)]
+    hosts_told = json.loads(output.read_text())
+    names = Counter(vm["vm"] for told in hosts_told for vm in told["vms"])
+    return [entry for told in hosts_told for entry in entries(told, names)]
 
 
-def entries(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+def entries(told: Mapping[str, Any], names: Mapping[str, int]) -> list[dict[str, Any]]:
     """Return what ``make -s consoles`` says of one host's VMs, one entry each.
 
     Args:
         told: The host's ``consoles`` (of its ``consoles.json``), ``uuids`` of their VMs by their
-            names, ``vms`` (as P(novnc.fleet.endpoint_consoles#filter) returns them), and whether it
-            has an ``endpoint``.
+            names, ``vms`` (as P(novnc.fleet.endpoint_consoles#filter) returns them), whether it
+            has an ``endpoint``, and the ``gateway``'s public name, empty without one.
+        names: How many VMs of the fleet have a name.
     """
     direct = {told["uuids"][one["vm"]]: one for one in told["consoles"] if one["listen"]}
     found = []
@@ -128,6 +151,13 @@ def entries(told: Mapping[str, Any]) -> list[dict[str, Any]]:
             entry |= {key: own[key] for key in ("listen", "vnc", "url", "websocket")}
         if told["endpoint"]:
             entry["endpoint"] = vm["websocket"]
+        if told["gateway"]:
+            alone = vm["vm"] if names[vm["vm"]] == 1 else f"{vm['vm']}@{vm['host']}"
+            place = f"{told['gateway']}/vm/{quote(alone, safe='@')}/"
+            entry |= {
+                "gateway_url": f"https://{place}",
+                "gateway_websocket": f"wss://{place}websockify",
+            }
         found.append(entry)
     return found
 

@@ -29,7 +29,7 @@ from tests.harness.project import BIN, ENV, ROOT
 from tests.harness.waiting import wait_until
 from tests.integration.conftest import ALL
 
-SITE, CHECK = ROOT / "playbooks" / "site.yml", ROOT / "playbooks" / "check.yml"
+SITE, CHECK, GATEWAY = (ROOT / "playbooks" / f"{name}.yml" for name in ("site", "check", "gateway"))
 
 CONTENT = {
     *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "FILES.json", "MANIFEST.json"),
@@ -73,6 +73,8 @@ def test_a_host_that_is_down_stops_no_other() -> None:
             f"novnc_hypervisors: {{hosts: {{kvm9: {down}}}}}\n", encoding="utf-8"
         )
         run = run_playbook(SITE, "-i", directory)
+    # The gateway, which has been told of it, forgets it again.
+    assert run_playbook(GATEWAY).changed > 0
     assert run.status == 4, run.output
     assert "kvm9" in run.output
     for console in ALL:
@@ -149,9 +151,11 @@ def test_a_check_opens_every_vm_behind_its_endpoint() -> None:
     verdicts = {"vault01": "unverified", "old01": "off"}
     for host, said in variables().items():
         for vm in {**said.get("test_host_vms", {}), **said.get("test_host_domains", {})}:
-            row = rows_of(vm, run.output)[-1]
+            *_, row, through_gateway = rows_of(vm, run.output)
             assert row[:3] == [host, vm, verdicts.get(vm, "running")]
             assert row[3].startswith(f"wss://{said['ansible_host']}:16900/vm/")
+            assert through_gateway[:3] == row[:3]
+            assert through_gateway[3].startswith("wss://198.18.90.13/vm/")
     journal = found.check_output(f"journalctl -u novnc-endpoint -o cat --since=@{start}")
     seen = [json.loads(line) for line in journal.splitlines() if line.startswith('{"event": "ses')]
     assert {one["mode"] for one in seen if one["user"] == "check"} == {"watch"}
@@ -196,8 +200,49 @@ def test_a_vm_that_is_off_is_reported_and_no_failure(by_name: Callable[[str], Co
     with stopped(by_name("win10")):
         run = run_playbook(CHECK)
     assert run.status == 0, run.output
-    assert [row[2] for row in rows_of("win10", run.output)] == ["off", "off"]
+    assert [row[2] for row in rows_of("win10", run.output)] == ["off"] * 3
     assert line_of("web01", run.output)[2] == "running"
+
+
+def test_a_gateway_that_is_down_or_lists_nothing_is_a_failure() -> None:
+    gateway = hosts("novnc_gateways")["gw1"]
+    for broken, mended, words in (
+        (
+            "systemctl stop nginx",
+            "systemctl start nginx",
+            "cannot be used as https://198.18.90.13/",
+        ),
+        (
+            "systemctl stop novnc-directory.socket novnc-directory.service",
+            "systemctl start novnc-directory.socket novnc-directory.service",
+            "cannot be used as https://198.18.90.13/",
+        ),
+    ):
+        gateway.check_output(broken)
+        try:
+            run = run_playbook(CHECK)
+        finally:
+            gateway.check_output(mended)
+        assert run.status == 2
+        assert words in run.output
+    assert run_playbook(CHECK).status == 0
+
+
+def test_a_checks_account_is_gone_when_it_ends() -> None:
+    gateway = hosts("novnc_gateways")["gw1"]
+    start = gateway.check_output("date +%s")
+    run = run_playbook(CHECK)
+    assert (run.status, run.changed) == (0, 0)
+    journal = gateway.check_output(f"journalctl -u novnc-directory -o cat --since=@{start}")
+    events = [json.loads(line) for line in journal.splitlines() if line.startswith("{")]
+    made = [one["user"] for one in events if one["event"] == "account-made"]
+    assert len(made) == 1
+    assert made == [one["user"] for one in events if one["event"] == "account-removed"]
+    assert {one["mode"] for one in events if one["event"] == "console-start"} == {"watch"}
+    start = gateway.check_output("date +%s")
+    assert run_playbook(CHECK, "--check").status == 0
+    journal = gateway.check_output(f"journalctl -u novnc-directory -o cat --since=@{start}")
+    assert "account-made" not in journal
 
 
 def test_another_vms_screen_is_a_failure(by_name: Callable[[str], Console]) -> None:

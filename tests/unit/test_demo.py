@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.harness.demo import entries
+from tests.harness import demo
 
 DIRECT = {"listen": "h:5900", "vnc": "127.0.0.1:5900", "url": "http://h", "websocket": "ws://h"}
 
@@ -20,7 +20,23 @@ def told(**keys: Any) -> dict[str, Any]:
     found = [vm("web01"), vm("old01", state="off")]
     typed = {"host": "kvm1", "vm": "web01", "title": "", "origins": [], **DIRECT}
     said = {"consoles": [typed], "uuids": {"web01": "uuid-of-web01"}, "vms": found}
-    return {**said, "endpoint": True, **keys}
+    return {**said, "endpoint": True, "gateway": "", **keys}
+
+
+def entries(told: dict[str, Any], **names: int) -> list[dict[str, Any]]:
+    """Return what is said of a host all of whose VMs have names of their own, or as told."""
+    return demo.entries(told, {"web01": 1, "old01": 1, "zwei Wörter": 1, **names})
+
+
+def test_with_a_gateway_every_vm_is_reached_through_it() -> None:
+    found = entries(told(gateway="gw:8443", vms=[vm("web01"), vm("zwei Wörter")]), web01=2)
+    assert [(one["gateway_url"], one["gateway_websocket"]) for one in found] == [
+        ("https://gw:8443/vm/web01@kvm1/", "wss://gw:8443/vm/web01@kvm1/websockify"),
+        (
+            "https://gw:8443/vm/zwei%20W%C3%B6rter/",
+            "wss://gw:8443/vm/zwei%20W%C3%B6rter/websockify",
+        ),
+    ]
 
 
 def test_a_vm_with_both_ways_is_one_entry_and_every_vm_is_listed() -> None:

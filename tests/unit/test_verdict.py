@@ -9,8 +9,10 @@ from ansible_collections.novnc.fleet.plugins.module_utils.verdict import (
     endpoint_consoles,
     endpoint_targets,
     endpoint_verdicts,
+    gateway_consoles,
     probe_targets,
     table,
+    unlisted,
     verdicts,
 )
 
@@ -98,6 +100,26 @@ def test_verdicts_behind_an_endpoint(keys: Any, visit: Any, expected: tuple[str,
     assert (found["verdict"], found["error"]) == expected
     assert (found["host"], found["vm"]) == ("kvm2", "zwei Wörter")
     assert found["url"] == "wss://h:16900/vm/1-2/websockify"
+
+
+LISTED = {"host": "kvm2", "vm": "zwei Wörter", "uuid": "1-2", "state": "running", "may": "watch"}
+
+
+def test_consoles_behind_a_gateway_are_held_to_what_hypervisors_say() -> None:
+    wanted = {"name": "1-2", "url": "wss://gw:8443/vm/1-2/websockify", "origin": "https://gw:8443"}
+    for found, name in (([], "QEMU (zwei Wörter)"), (behind(expect_name="Z"), "Z")):
+        consoles = gateway_consoles([LISTED], found, "gw:8443")
+        targets = endpoint_targets(consoles, "https://gw:8443")
+        assert targets == [{**wanted, "expect_name": name}]
+    assert endpoint_targets(gateway_consoles([LISTED], behind(displays=[]), "gw")) == []
+    (entry,) = endpoint_verdicts(consoles, [{**result(), "name": "1-2"}])
+    assert (entry["verdict"], entry["url"]) == ("running", wanted["url"])
+
+
+def test_a_running_vm_that_a_gateway_does_not_list_is_told() -> None:
+    assert unlisted([LISTED], behind()) == []
+    assert [one["uuid"] for one in unlisted([], behind())] == ["1-2"]
+    assert unlisted([], behind(state="off")) == []
 
 
 def test_the_table_lines_up_and_tells_errors() -> None:
