@@ -45,7 +45,7 @@ def behind_endpoint(host: str, vm: str) -> str:
 
 def test_a_second_run_changes_nothing_and_cuts_nobody() -> None:
     with ExitStack() as stack:
-        sessions = [stack.enter_context(console.session(timeout=200)) for console in ALL]
+        sessions = [stack.enter_context(console.session(timeout=900)) for console in ALL]
         endpoint = open_as_gateway(behind_endpoint("kvm2", "mail01"), PKI, timeout=200)
         sessions.append(RfbClient(stack.enter_context(endpoint)))
         sessions[-1].handshake()
@@ -280,8 +280,8 @@ def test_a_console_that_moves_lets_go_of_its_old_port(by_name: Callable[[str], C
     moved = '{"novnc_vms": {"web01": 5900, "win10": {"vnc": 5901, "listen_port": 6099}}}'
     consoles = ROOT / "playbooks" / "consoles.yml"
     with ExitStack() as stack:
-        stack.enter_context(console.session(timeout=300))
-        bystander = stack.enter_context(by_name("web01").session(timeout=300))
+        stack.enter_context(console.session(timeout=900))
+        bystander = stack.enter_context(by_name("web01").session(timeout=900))
         try:
             run = run_playbook(consoles, "-e", moved, "--limit", "kvm1")
             assert run.status == 0, run.output

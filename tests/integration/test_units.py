@@ -23,7 +23,7 @@ IDLE_TIMEOUT = 60
 def test_it_is_there_for_visitors_only() -> None:
     with ExitStack() as sessions:
         for console in ALL:
-            sessions.enter_context(console.session(timeout=120))
+            sessions.enter_context(console.session(timeout=900))
         time.sleep(IDLE_TIMEOUT / 10)
         assert all(console.main_pid() for console in ALL)
     # websockify looks once a second, and systemd takes a moment
@@ -60,7 +60,7 @@ def test_clients_that_vanish_are_let_go(by_name: Callable[[str], Console]) -> No
     """One with a still screen (keepalive) and one with data on its way (TCP_USER_TIMEOUT)."""
     still, changing = by_name("web01"), by_name("win10")
     with ExitStack() as stack:
-        typist = stack.enter_context(changing.session(timeout=120))
+        typist = stack.enter_context(changing.session(timeout=900))
         idler = stack.enter_context(still.opened(timeout=120))
         watcher = stack.enter_context(changing.opened(timeout=120))
         idler.client.framebuffer()

@@ -24,7 +24,7 @@ def test_switched_off_no_direct_console_is_left_and_the_list_is_kept(
     on = ("-e", json.dumps({"novnc_vms": listed}))
     assert converge(listed).status == 0
     try:
-        with find("one").session(timeout=200) as viewer:
+        with find("one").session(timeout=900) as viewer:
             told = run_playbook(playbook, *off, "--check")
             assert (told.status, told.changed > 0) == (0, True), told.output
             background(viewer)
@@ -44,5 +44,5 @@ def test_switched_off_no_direct_console_is_left_and_the_list_is_kept(
     finally:
         back = run_playbook(playbook, *on)
     assert back.status == 0, back.output
-    with find("one").session(timeout=60) as client:
+    with find("one").session(timeout=900) as client:
         assert client.info.name == "QEMU (one)"

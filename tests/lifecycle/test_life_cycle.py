@@ -44,7 +44,7 @@ def test_swapped_ports_change_once_and_never_back(find: Callable[[str], Console]
             seen[port].append(greeting(port))
 
     with ExitStack() as stack:
-        sessions = [stack.enter_context(find(vm).session(timeout=120)) for vm in ("one", "two")]
+        sessions = [stack.enter_context(find(vm).session(timeout=900)) for vm in ("one", "two")]
         threads = [threading.Thread(target=poll, args=(port,)) for port in seen]
         for thread in threads:
             thread.start()
@@ -75,7 +75,7 @@ def test_swapped_ports_change_once_and_never_back(find: Callable[[str], Console]
 def test_a_removed_console_is_closed_and_its_viewers_are_gone(
     host: Any, find: Callable[[str], Console]
 ) -> None:
-    with find("three").session(timeout=60) as viewer, find("one").session(timeout=60) as other:
+    with find("three").session(timeout=900) as viewer, find("one").session(timeout=60) as other:
         run = converge({"one": 5900, "two": 5901})
         assert run.status == 0, run.output
         assert not listens(host, 5902)
@@ -87,7 +87,7 @@ def test_a_removed_console_is_closed_and_its_viewers_are_gone(
 def test_a_new_console_cuts_nobody(find: Callable[[str], Console]) -> None:
     with ExitStack() as stack:
         open_sessions = [
-            stack.enter_context(find(vm).session(timeout=120))
+            stack.enter_context(find(vm).session(timeout=900))
             for vm in ("one", "two")
             for _ in range(10)
         ]
@@ -107,7 +107,7 @@ def test_a_renamed_console_keeps_its_port(host: Any, find: Callable[[str], Conso
 
 
 def test_a_title_restarts_nothing(host: Any, find: Callable[[str], Console]) -> None:
-    with find("one").session(timeout=60) as session:
+    with find("one").session(timeout=900) as session:
         pid = find("one").main_pid()
         run = converge({**VMS, "one": {"vnc": 5900, "title": "Première"}})
         assert (run.status, run.changed) == (0, 1), run.output
@@ -265,7 +265,7 @@ def test_a_full_disk_is_told_and_made_good(host: Any) -> None:
 def test_wrong_modes_and_owners_are_mended_without_a_restart(
     host: Any, find: Callable[[str], Console]
 ) -> None:
-    with find("one").session(timeout=60) as session:
+    with find("one").session(timeout=900) as session:
         host.check_output("chmod 666 /etc/novnc-fleet/consoles/one.env")
         host.check_output("chown nobody /etc/novnc-fleet/consoles.json")
         run = converge(VMS)

@@ -14,7 +14,7 @@ def test_nothing_is_left_behind(host: Any) -> None:
     checked = run_playbook(UNINSTALL, "--check")
     assert checked.status == 0, checked.output
     assert len(consoles()) == 3
-    with consoles()[0].session(timeout=60):
+    with consoles()[0].session(timeout=900):
         run = run_playbook(UNINSTALL, "-e", "novnc_uninstall_packages=true")
     assert run.status == 0, run.output
     # The package manager's own records are exempt.
@@ -27,5 +27,5 @@ def test_nothing_is_left_behind(host: Any) -> None:
     assert (again.status, again.changed) == (0, 0), again.output
     back = run_playbook(ROOT / "playbooks" / "consoles.yml")
     assert back.status == 0, back.output
-    with consoles()[0].session(timeout=60) as client:
+    with consoles()[0].session(timeout=900) as client:
         assert client.info.name == "QEMU (one)"

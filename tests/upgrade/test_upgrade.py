@@ -35,7 +35,7 @@ def test_nobody_notices(
     consoles = [find(vm) for vm in ("one", "two", "three")]
     wait_until(lambda: all(map(is_at_rest, consoles)), 30, "consoles at rest")
     with ExitStack() as stack:
-        session = stack.enter_context(consoles[0].session(timeout=120))
+        session = stack.enter_context(consoles[0].session(timeout=900))
         colour = background(session)
         in_use = stack.enter_context(watched(consoles[0], EVERY))
         polled = stack.enter_context(watched(consoles[1], EVERY))
@@ -61,7 +61,7 @@ def test_nobody_notices(
 def test_a_cut_gives_all_the_new_version_at_once(find: Callable[[str], Console]) -> None:
     cut = {**NEW, "novnc_console_restart_on_upgrade": True}
     console = find("one")
-    with console.session(timeout=120) as client:
+    with console.session(timeout=900) as client:
         checked = converge({**OLD, "novnc_console_restart_on_upgrade": True})
         assert (checked.status, checked.changed) == (0, 0), checked.output
         background(client)
@@ -70,7 +70,7 @@ def test_a_cut_gives_all_the_new_version_at_once(find: Callable[[str], Console])
         assert load(console) == {"1.6.0"}
         with pytest.raises(HopError):
             background(client)
-    with console.session(timeout=60):
+    with console.session(timeout=900):
         again = converge(cut)
     assert (again.status, again.changed) == (0, 0), again.output
 
@@ -78,7 +78,7 @@ def test_a_cut_gives_all_the_new_version_at_once(find: Callable[[str], Console])
 def test_a_version_in_use_is_kept(find: Callable[[str], Console], host: Any) -> None:
     keep_none = {**NEW, "novnc_keep_versions": 0, "websockify_keep_versions": 0}
     console = find("one")
-    with console.session(timeout=120):
+    with console.session(timeout=900):
         assert load(console) == {"1.3.0"}
         run = converge(keep_none)
         assert run.status == 0, run.output
@@ -98,7 +98,7 @@ def test_a_version_in_use_is_kept(find: Callable[[str], Console], host: Any) -> 
 
 def test_what_was_changed_by_hand_is_made_good(find: Callable[[str], Console], host: Any) -> None:
     root, library = "/opt/novnc/1.3.0", "/opt/websockify/0.12.0"
-    with find("one").session(timeout=120) as client, watched(find("one"), EVERY) as watch:
+    with find("one").session(timeout=900) as client, watched(find("one"), EVERY) as watch:
         for damage in (
             f"rm {library}/websockify/websocket.py {root}/vnc_lite.html",
             f"echo mine > {root}/app/mine.js && ln -s /etc {root}/app/etc",
