@@ -71,10 +71,15 @@ def find_vms(
 def find_vm(vms: Sequence[Vm], name_or_uuid: str) -> Vm | None:
     """Return the only one of `vms_called`, or None.
 
+    What has the form of a uuid is never taken for a name: who asks for a VM that is on another
+    host by now must not get one that somebody has called so.
+
     Raises:
         VmsError: Several have that name.
     """
     found = vms_called(vms, name_or_uuid)
+    if uuid := own_uuid(name_or_uuid):
+        found = [vm for vm in found if vm.uuid == uuid]
     if len(found) > 1:
         uuids = " or ".join(sorted(vm.uuid for vm in found))
         raise VmsError(

@@ -292,7 +292,14 @@ def test_a_vm_is_found_by_uuid_before_name() -> None:
     assert vms.find_vm([a, b], TWO.upper()) is b
     assert vms.find_vm([a, b], "b") is b
     assert vms.find_vm([a, b], "B") is None
-    assert vms.find_vm([a], TWO) is a
+
+
+def test_what_has_the_form_of_a_uuid_is_no_name() -> None:
+    called = domain(TWO, ONE)
+    for text in (TWO, TWO.upper(), TWO.replace("-", ""), "{" + TWO + "}"):
+        assert vms.find_vm([called, domain(text, ONE)], text) is None
+    assert vms.find_vm([called], ONE) is called
+    assert vms.vms_called([called], TWO) == [called]  # where people choose
 
 
 def test_of_two_vms_of_one_name_neither_is_found_by_it() -> None:
