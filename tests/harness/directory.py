@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import queue
+import resource
 import signal
 import socket
 import subprocess
@@ -87,10 +88,12 @@ class Directory:
         settings: What ``gateway.json`` says; `write` writes it.
         users: The accounts.
         lines: All that it has told the journal.
+        printed: The same, as it stood there.
     """
 
     def __init__(self, run: Path, endpoints: Endpoints, **settings: object) -> None:
         self.run, self.lines = run, list[dict[str, Any]]()
+        self.printed: list[str] = []
         self.users: dict[str, dict[str, Any]] = {}
         pki = endpoints.pki
         self.settings: dict[str, Any] = {
@@ -155,6 +158,7 @@ class Directory:
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout
         for line in process.stdout:
+            self.printed.append(line)
             self._told.put(json.loads(line))
 
     def wait_for(self, event: str) -> dict[str, Any]:
@@ -186,6 +190,12 @@ class Directory:
         assert self.process
         self.process.send_signal(signal.SIGHUP)
         return self.wait_for(said)
+
+    def disk_is_full(self, *, full: bool = True) -> None:
+        """Let no file of its grow, or let them all."""
+        assert self.process
+        limits = (0 if full else resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
 
     def control(self, method: str, target: str) -> Reply:
         """Ask as root does."""

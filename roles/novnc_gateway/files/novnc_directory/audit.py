@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from novnc_directory.store import Console
+if TYPE_CHECKING:
+    from novnc_directory.records import Console
 
 
 def journal(event: str, **facts: object) -> None:

@@ -8,14 +8,14 @@ from aiohttp import web
 
 from novnc_directory.accounts import Accounts
 from novnc_directory.audit import about, journal
-from novnc_directory.openings import Openings
+from novnc_directory.consoles import Consoles
 
 
 class Control:
     """The web application on the control socket."""
 
-    def __init__(self, accounts: Accounts, openings: Openings) -> None:
-        self._accounts, self._openings = accounts, openings
+    def __init__(self, accounts: Accounts, consoles: Consoles) -> None:
+        self._accounts, self._consoles = accounts, consoles
 
     def application(self) -> web.Application:
         """Return the application that answers."""
@@ -35,8 +35,8 @@ class Control:
         if not self._accounts.remove_passing(name):
             raise web.HTTPNotFound(text="there is no such account\n")
         journal("account-removed", user=name)
-        self._openings.sweep()
+        self._consoles.sweep()
         return web.Response(status=204)
 
     async def _sessions(self, request: web.Request) -> web.Response:
-        return web.json_response([about(console) for console in self._openings])
+        return web.json_response([about(console) for console in self._consoles])

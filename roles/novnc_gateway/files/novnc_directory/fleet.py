@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from novnc_directory.audit import journal
 from novnc_directory.endpoints import Endpoint, Look, SilentError, client_context
+from novnc_directory.records import Answer
 from novnc_directory.settings import Settings
-from novnc_directory.store import Answer, Store
+from novnc_directory.store import Store
 from novnc_directory.vms import Vm, merge
 
 _LONGEST_PAUSE = 15.0
@@ -39,6 +40,7 @@ class Host:
         sessions: Who was looking at what then.
         failures: How often it has not answered since.
         fault: Why; empty while it answers.
+        left: When it left the fleet, as ``time.monotonic()`` has it.
     """
 
     endpoint: Endpoint
@@ -47,6 +49,7 @@ class Host:
     sessions: tuple[dict[str, Any], ...] = ()
     failures: int = 0
     fault: str = ""
+    left: float = 0.0
     kept: float = 0.0
     poll: asyncio.Task[None] | None = None
     looking: asyncio.Task[None] | None = None
@@ -74,6 +77,7 @@ class Fleet:
 
     Attributes:
         hosts: By their name in the inventory.
+        leaving: Those that belong to the fleet no more and have consoles that have to end.
         vms: Every VM once.
         version: Another number whenever ``vms`` are others.
     """
@@ -81,6 +85,7 @@ class Fleet:
     def __init__(self, store: Store, told: Callable[[str, Look], None]) -> None:
         """Know no host yet; ``told`` is called with whatever a host tells."""
         self.hosts: dict[str, Host] = {}
+        self.leaving: dict[str, Host] = {}
         self.vms: tuple[Vm, ...] = ()
         self.version = 0
         self._store, self._told = store, told
@@ -88,25 +93,51 @@ class Fleet:
         self._refreshed = 0.0
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def use(self, settings: Settings) -> None:
-        """Ask these endpoints from now on. Raises OSError for certificates that cannot be used."""
+    async def use(self, settings: Settings, needed: Collection[str]) -> None:
+        """Ask these endpoints from now on. Raises OSError for certificates that cannot be used.
+
+        Args:
+            settings: Name the endpoints.
+            needed: Hosts that have consoles; those no longer named are leaving from now on.
+        """
         context = client_context(settings)
-        known = self._store.answers()
-        for name in set(known) - set(settings.endpoints):
-            self._store.forget_answer(name)
-        old, self.hosts = self.hosts, {}
+        known, addresses = self._store.answers, dict(self._store.endpoints)
+        old, self.hosts = {**self.leaving, **self.hosts}, {}
+        self.leaving = {}
         for name, address in settings.endpoints.items():
             endpoint = Endpoint(name, address, context)
             answer = old[name].answer if name in old else known.get(name)
             self.hosts[name] = Host(endpoint, answer, settings.poll_interval)
+            self._store.keep_endpoint(name, address)
+        for name in set(addresses) - set(settings.endpoints):
+            if name not in needed:
+                self._store.forget_host(name)
+            elif name in old:
+                self.leaving[name] = old.pop(name)
+            else:  # it has left while this service was away
+                endpoint = Endpoint(name, addresses[name], context)
+                self.leaving[name] = Host(endpoint, known.get(name), settings.poll_interval)
         self._merge()
         await _close(old.values())
+        for host in self.leaving.values():
+            host.left = host.left or time.monotonic()
+            if host.poll:
+                host.poll.cancel()
         for host in self.hosts.values():
             host.poll = asyncio.get_running_loop().create_task(self._poll(host))
 
     async def close(self) -> None:
         """Ask nobody any more."""
-        await _close(self.hosts.values())
+        await _close([*self.hosts.values(), *self.leaving.values()])
+
+    def find(self, name: str) -> Host | None:
+        """Return a host that can be asked: of the fleet, or leaving it."""
+        return self.hosts.get(name) or self.leaving.get(name)
+
+    async def drop(self, name: str) -> None:
+        """Forget a host that was leaving."""
+        await _close([self.leaving.pop(name)])
+        self._store.forget_host(name)
 
     async def refresh(self) -> None:
         """Look at all hosts now, once a second at most; don't wait for those that are silent."""
@@ -119,7 +150,7 @@ class Fleet:
 
     async def look(self, name: str) -> None:
         """Look at one host, or wait for the look that is under way."""
-        if host := self.hosts.get(name):
+        if host := self.find(name):
             await asyncio.shield(self._look(host))
 
     async def _look_at_all(self) -> None:
@@ -158,8 +189,9 @@ class Fleet:
             journal("host-answers", host=name)
         host.failures, host.fault, host.sessions = 0, "", tuple(look.sessions)
         before, host.answer = host.answer, Answer(time.time(), look.vms)
-        changed = before is None or before.vms != look.vms
-        if changed or host.answer.at - host.kept > _KEPT_EVERY:
+        # The VMs of one that is leaving are the fleet's no more.
+        changed = not host.left and (before is None or before.vms != look.vms)
+        if changed or (not host.left and host.answer.at - host.kept > _KEPT_EVERY):
             self._store.keep_answer(name, host.answer)
             host.kept = host.answer.at
         if changed:

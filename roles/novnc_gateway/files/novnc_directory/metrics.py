@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from novnc_directory.certificates import expires
-from novnc_directory.openings import Openings
+from novnc_directory.consoles import Consoles
 from novnc_directory.rights import CONTROL, WATCH
 from novnc_directory.visitors import OUTCOMES, Visitors
 from novnc_directory.vms import STATES
@@ -23,8 +23,8 @@ Family = tuple[str, str, str, dict[str, float]]
 class Metrics:
     """The web application for Prometheus."""
 
-    def __init__(self, visitors: Visitors, openings: Openings) -> None:
-        self._visitors, self._openings = visitors, openings
+    def __init__(self, visitors: Visitors, consoles: Consoles) -> None:
+        self._visitors, self._consoles = visitors, consoles
 
     def application(self) -> web.Application:
         """Return the application that answers."""
@@ -37,7 +37,7 @@ class Metrics:
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
     def _families(self) -> list[Family]:
-        fleet, sessions = self._openings.fleet, list(self._openings)
+        fleet, sessions = self._consoles.fleet, list(self._consoles)
         states = Counter(vm.state for vm in fleet.vms)
         modes = Counter(one.mode for one in sessions)
         logins = self._visitors.outcomes
@@ -58,7 +58,7 @@ class Metrics:
                 "sessions_total",
                 "counter",
                 "Consoles that were opened.",
-                {"": self._openings.totals["consoles"]},
+                {"": self._consoles.totals["consoles"]},
             ),
             (
                 "logins_total",
@@ -89,7 +89,7 @@ class Metrics:
         ]
 
     def _days_left(self) -> dict[str, float]:
-        files, found = self._openings.settings.certificates, {}
+        files, found = self._consoles.settings.certificates, {}
         for name, path in files.items():
             try:
                 found[name] = round((expires(path) - time.time()) / 86400, 2)

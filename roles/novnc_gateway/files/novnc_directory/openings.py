@@ -1,37 +1,22 @@
 # Copyright: novnc-fleet contributors
 # Apache License 2.0 (see LICENSE)
-"""Who may open which console now, and which of those that are open have to end."""
+"""Who may see which VMs, and open which console now."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
-from novnc_directory.audit import about, journal
-from novnc_directory.endpoints import Look, SilentError
-from novnc_directory.fleet import Fleet
-from novnc_directory.rights import CONTROL, NONE, Account
+from novnc_directory.consoles import Consoles
+from novnc_directory.records import Console, Login
+from novnc_directory.rights import CONTROL, NONE, WATCH, Account
 from novnc_directory.settings import Settings
-from novnc_directory.store import Console, Login, Store, credential
+from novnc_directory.store import Store
 from novnc_directory.vms import RUNNING, Listing, Vm
 
-_ARRIVES_IN = 20.0
-"""Seconds in which a console that was let in has to show up at its endpoint."""
-_RETRY = 0.2
-"""Seconds between two tries to end a console that is on its way to its endpoint."""
-_WATCHED_EVERY = 2.0
-"""Seconds between two looks at what has to end."""
 _MOST_LISTINGS = 100
 """Users for whom the VMs that they may see are kept in mind."""
-_PATIENCE = 2.0
-"""Seconds for which new settings wait for the end of consoles that they no longer allow."""
-
-NO_LOGIN = "the log-in is over"
-NO_HOST = "its host belongs to the fleet no more"
-NO_RIGHT = "the right to see it this way was taken away"
 
 
 class NoConsoleError(Exception):
@@ -43,50 +28,36 @@ class FullError(Exception):
 
 
 class Openings:
-    """All consoles that were let in here.
+    """Decides.
 
     Attributes:
-        settings: In force from now on; exchanged by `use`.
-        totals: Sums since the start.
+        fleet: The hosts, and their VMs.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, account: Callable[[str], Account | None]
+        self, consoles: Consoles, store: Store, account: Callable[[str], Account | None]
     ) -> None:
-        """Begin with the consoles that are open; ``account`` returns an account by its name."""
-        self.settings = settings
-        self.totals: Counter[str] = Counter()
-        self.fleet = Fleet(store, self.told)
-        self._store = store
-        self._account = account
-        self._open = {console.id: console for console in store.consoles()}
-        self._ending: dict[str, asyncio.Task[None]] = {}
+        """Know the consoles that are open; ``account`` returns an account by its name."""
+        self.fleet = consoles.fleet
+        self._consoles, self._store, self._account = consoles, store, account
         self._listings: dict[Account, Listing] = {}
-        self._version = -1
+        self._version, self._settings = -1, consoles.settings
 
-    def __iter__(self) -> Iterator[Console]:
-        return iter(list(self._open.values()))
-
-    async def use(self, settings: Settings) -> None:
-        """Take new settings; what they no longer allow ends at once. Raises OSError."""
-        self.settings = settings
-        self._listings.clear()
-        # First by the endpoints known so far: a host may be on the list no more.
-        self.sweep()
-        if self._ending:
-            await asyncio.wait(list(self._ending.values()), timeout=_PATIENCE)
-        await self.fleet.use(settings)
-        for console in [one for one in self if one.host not in settings.endpoints]:
-            self._ended(console, {"reason": NO_HOST})
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._consoles.settings
 
     def listing(self, account: Account) -> Listing:
         """Return the VMs that somebody may see."""
-        if self._version != self.fleet.version or len(self._listings) > _MOST_LISTINGS:
+        changed = self._version != self.fleet.version or self._settings is not self.settings
+        if changed or len(self._listings) > _MOST_LISTINGS:
             self._listings.clear()
-            self._version = self.fleet.version
+            self._version, self._settings = self.fleet.version, self.settings
         if account not in self._listings:
+            hosts = self.settings.endpoints  # the fleet itself may not know them yet
             self._listings[account] = Listing(
-                vm for vm in self.fleet.vms if self.may(account, vm) != NONE
+                vm for vm in self.fleet.vms if vm.host in hosts and self.may(account, vm) != NONE
             )
         return self._listings[account]
 
@@ -103,7 +74,7 @@ class Openings:
         return self.listing(account).find(segment)
 
     async def open(self, login: Login, account: Account, segment: str, client: str) -> Console:
-        """Let somebody into a console. Raises NoConsoleError, FullError."""
+        """Let somebody into a console. Raises NoConsoleError, FullError, StoreError."""
         found = await self.find(account, segment)
         if len(found) == 1 and self.full(account, found[0]):
             await self.fleet.refresh()  # some may have ended since
@@ -117,7 +88,7 @@ class Openings:
             raise FullError(sentence)
         mode = self.may(account, vm)
         console = Console(
-            secrets.token_hex(16),
+            self._store.mark + secrets.token_hex(12),
             login.id,
             account.name,
             client,
@@ -127,26 +98,32 @@ class Openings:
             mode,
             time.time(),
         )
-        self._store.open(console)
-        self._open[console.id] = console
-        self.totals["consoles"] += 1
-        journal("console-start", **about(console))
+        self._consoles.begin(console)
         return console
 
     def full(self, account: Account, vm: Vm) -> str:
         """Return why nobody more gets in, in a sentence; empty if somebody does."""
-        limits, open_now = self.settings.limits, list(self._open.values())
-        own = sum(one.user == account.name for one in open_now)
+        limits, open_now = self.settings.limits, self._store.consoles()
+        own = [one for one in open_now if one.user == account.name]
         # A check opens every console there is, one after the other.
-        if own >= limits.per_user and not account.watches_all:
+        if len(own) >= limits.per_user and not account.watches_all:
             return f"You have {limits.per_user} consoles open, as many as you may have."
-        if sum(one.uuid == vm.uuid for one in open_now) >= limits.per_vm:
+        here = [one for one in open_now if one.uuid == vm.uuid]
+        if len(here) >= limits.per_vm:
             return f"{vm.name} has {limits.per_vm} viewers, as many as it may have."
+        if self.settings.rights.is_admin(account):
+            return ""
+        watches = self.may(account, vm) != CONTROL
+        share = limits.watcher_per_vm if watches else limits.most_of_a_vm
+        if sum(one.uuid == vm.uuid for one in own) >= share:
+            return f"You have {share} consoles of {vm.name} open, as many as you may have."
+        if watches and sum(one.mode == WATCH for one in here) >= limits.most_of_a_vm:
+            return f"{limits.most_of_a_vm} people watch {vm.name}, as many as may."
         return ""
 
     def viewers(self) -> Mapping[str, list[dict[str, str]]]:
         """Return who is looking at which VM, by uuid, other gateways' visitors too."""
-        seen = {one.id: (one.uuid, one.user, one.mode) for one in self._open.values()}
+        seen = {one.id: (one.uuid, one.user, one.mode) for one in self._store.consoles()}
         for host in self.fleet.hosts.values():
             for one in host.sessions:
                 told = (str(one.get("uuid")), str(one.get("user")), str(one.get("mode")))
@@ -155,87 +132,3 @@ class Openings:
         for uuid, user, mode in sorted(seen.values()):
             found.setdefault(uuid, []).append({"user": user, "mode": mode})
         return found
-
-    def told(self, host: str, look: Look) -> None:
-        """Take what a host tells: who is there, and which consoles have ended."""
-        reasons = {str(one["session"]): one for one in look.ended}
-        there = {str(one["session"]) for one in look.sessions}
-        for console in [one for one in self._open.values() if one.host == host]:
-            # It may have ended after the endpoint has told who is there.
-            if console.id in reasons:
-                self._ended(console, reasons[console.id])
-            elif console.id in there:
-                self._touch(console)
-            elif time.time() - console.begun > _ARRIVES_IN:
-                self._ended(console, {"reason": "its endpoint knows nothing of it"})
-
-    def _touch(self, console: Console) -> None:
-        """Note that who has a console open is not idle."""
-        if login := self._store.login(console.login):
-            self._store.touch(login, time.time())
-
-    def _ended(self, console: Console, measured: Mapping[str, object]) -> None:
-        self._open.pop(console.id, None)
-        self._store.close_console(console.id)
-        facts = {key: measured.get(key) for key in ("seconds", "bytes_in", "bytes_out", "reason")}
-        journal("console-end", **about(console), **facts)
-
-    async def watch(self) -> None:
-        """End what has to end, as long as the directory runs."""
-        while True:
-            self.fleet.check()
-            self._expire()
-            self.sweep()
-            await asyncio.sleep(_WATCHED_EVERY)
-
-    def _expire(self) -> None:
-        """Forget log-ins that are over."""
-        for login in self._store.logins():
-            account = self._account(login.user)
-            if account is None or self.is_over(login, account):
-                self._store.end(login.id)
-                journal("login-over", user=login.user, client=login.client, login=login.id[:12])
-
-    def sweep(self) -> None:
-        """End the consoles that may no longer be."""
-        for console in self:
-            reason = self._fault(console)
-            if reason and console.id not in self._ending:
-                task = asyncio.get_running_loop().create_task(self._end(console, reason))
-                self._ending[console.id] = task
-
-    def _fault(self, console: Console) -> str:
-        """Return why a console has to end; empty if it may go on."""
-        login, account = self._store.login(console.login), self._account(console.user)
-        if login is None or account is None or self.is_over(login, account):
-            return NO_LOGIN
-        if console.host not in self.settings.endpoints:
-            return NO_HOST
-        known = self.fleet.hosts.get(console.host)
-        vms = known.answer.vms if known and known.answer else ()
-        names = [vm.name for vm in vms if vm.uuid == console.uuid]
-        may = self.settings.rights.may(account, console.host, names[0] if names else console.vm)
-        return "" if may in (CONTROL, console.mode) else NO_RIGHT
-
-    def is_over(self, login: Login, account: Account) -> bool:
-        """Tell whether a log-in is good no longer."""
-        other = login.credential != credential(account.password_hash)
-        return other or login.is_over(self.settings.limits, time.time())
-
-    async def _end(self, console: Console, reason: str) -> None:
-        """End a console; one that is still on its way to its endpoint when it gets there."""
-        try:
-            while console.id in self._open:
-                host = self.fleet.hosts.get(console.host)
-                if host is None:
-                    return
-                if await host.endpoint.end(console.id, f"the gateway: {reason}"):
-                    await self.fleet.look(console.host)  # which tells how much it was
-                    return
-                if time.time() - console.begun > _ARRIVES_IN:
-                    return
-                await asyncio.sleep(_RETRY)
-        except SilentError:
-            return  # again at its next answer
-        finally:
-            del self._ending[console.id]

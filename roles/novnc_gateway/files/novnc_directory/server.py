@@ -19,6 +19,7 @@ from aiohttp import web
 
 from novnc_directory.accounts import Accounts
 from novnc_directory.audit import journal
+from novnc_directory.consoles import Consoles
 from novnc_directory.control import Control
 from novnc_directory.metrics import Metrics
 from novnc_directory.openings import Openings
@@ -40,17 +41,18 @@ class Server:
         self._settings = read_settings(settings_file)
         self._store = Store(self._settings.state)
         self._accounts = Accounts(self._settings.accounts)
-        self._openings = Openings(self._settings, self._store, self._accounts.get)
+        self._consoles = Consoles(self._settings, self._store, self._accounts.get)
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
 
     async def serve(self) -> None:
         """Serve until told to stop. Raises OSError."""
-        visitors = Visitors(self._store, self._accounts, self._openings)
-        directory = Directory(visitors, self._openings)
-        metrics = Metrics(visitors, self._openings)
-        control = Control(self._accounts, self._openings)
-        await self._openings.use(self._settings)
+        openings = Openings(self._consoles, self._store, self._accounts.get)
+        visitors = Visitors(self._store, self._accounts, self._consoles)
+        directory = Directory(visitors, openings)
+        metrics = Metrics(visitors, self._consoles)
+        control = Control(self._accounts, self._consoles)
+        await self._consoles.use(self._settings)
         runners = [
             await _runner(directory.application()),
             await _runner(metrics.application()),
@@ -69,7 +71,7 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        watch = loop.create_task(self._openings.watch())
+        watch = loop.create_task(self._consoles.watch())
         notify("READY=1")
         await asyncio.wait(
             {watch, loop.create_task(self._stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
@@ -79,7 +81,7 @@ class Server:
         watch.cancel()
         for runner in runners:
             await runner.cleanup()
-        await self._openings.fleet.close()
+        await self._consoles.fleet.close()
         self._store.close()
 
     def _reload(self) -> None:
@@ -90,7 +92,7 @@ class Server:
             try:
                 settings = read_settings(self._file)
                 self._accounts.written = settings.accounts
-                await self._openings.use(settings)
+                await self._consoles.use(settings)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 journal("reload-failed", reason=f"{type(error).__name__}: {error}")
                 return

@@ -48,6 +48,19 @@ class Limits:
     per_user: int
     per_vm: int
 
+    @property
+    def watcher_per_vm(self) -> int:
+        """Consoles of one VM that somebody may have open who only watches it."""
+        return max(1, self.per_vm // 4)
+
+    @property
+    def most_of_a_vm(self) -> int:
+        """Those that all who only watch may have together, or one who may control it.
+
+        The rest is for others who may control it, and for administrators.
+        """
+        return max(1, self.per_vm - self.watcher_per_vm)
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -14,10 +14,11 @@ from aiohttp import web
 from novnc_directory import answers, pages
 from novnc_directory.accounts import Accounts
 from novnc_directory.audit import journal
-from novnc_directory.openings import Openings
+from novnc_directory.consoles import Consoles
 from novnc_directory.paths import local_path
+from novnc_directory.records import Login, login_id
 from novnc_directory.rights import Account
-from novnc_directory.store import Login, Store, login_id
+from novnc_directory.store import Store
 from novnc_directory.throttle import Throttle
 
 COOKIE = "novnc_fleet_session"
@@ -35,9 +36,9 @@ class Visitors:
         outcomes: Log-ins tried since the start, by what came of them.
     """
 
-    def __init__(self, store: Store, accounts: Accounts, openings: Openings) -> None:
+    def __init__(self, store: Store, accounts: Accounts, consoles: Consoles) -> None:
         self.outcomes: Counter[str] = Counter()
-        self._store, self._accounts, self._openings = store, accounts, openings
+        self._store, self._accounts, self._consoles = store, accounts, consoles
         self._throttle = Throttle()
 
     def of(self, request: web.Request, *, uses: bool = True) -> Visitor | None:
@@ -45,7 +46,7 @@ class Visitors:
         token = request.cookies.get(COOKIE, "")
         login = self._store.login(login_id(token)) if token else None
         account = self._accounts.get(login.user) if login else None
-        if not (login and account) or self._openings.is_over(login, account):
+        if not (login and account) or self._consoles.is_over(login, account):
             return None
         if uses:
             self._store.touch(login, time.time())
@@ -85,8 +86,8 @@ class Visitors:
         self._throttle.succeeded(address, name, time.monotonic())
         self.outcomes[SUCCEEDED] += 1
         self._end_login(request)
-        token = self._store.begin(name, account.password_hash, address, time.time())
-        journal("login", user=name, client=address, login=login_id(token)[:12])
+        token, login = self._store.begin(name, account.password_hash, address, time.time())
+        journal("login", user=name, client=address, login=login.id[:12])
         answer = answers.see_other(goal)
         answer.set_cookie(COOKIE, token, path="/", secure=True, httponly=True, samesite="Strict")
         return answer
@@ -107,12 +108,12 @@ class Visitors:
         if login:
             self._store.end(login.id)
             journal("logout", user=login.user, client=client(request), login=login.id[:12])
-            self._openings.sweep()
+            self._consoles.sweep()
 
     def is_ours(self, request: web.Request) -> bool:
         """Tell whether a request comes from one of the gateway's own pages."""
         found = request.headers.getall("Origin", [])
-        return len(found) == 1 and found[0] in self._openings.settings.origins
+        return len(found) == 1 and found[0] in self._consoles.settings.origins
 
 
 async def _form(request: web.Request) -> dict[str, str]:

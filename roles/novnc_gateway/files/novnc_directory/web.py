@@ -11,6 +11,7 @@ from aiohttp import web
 
 from novnc_directory import answers, pages, views
 from novnc_directory.audit import journal
+from novnc_directory.database import StoreError
 from novnc_directory.openings import FullError, NoConsoleError, Openings
 from novnc_directory.paths import path_of, vm_path
 from novnc_directory.rights import Account
@@ -59,6 +60,9 @@ class Directory:
             answer = await handler(request)
         except web.HTTPException as error:
             answer = answers.message(error.status, error.reason, "The request cannot be answered.")
+        except StoreError:  # which the journal has been told of
+            sentence = "The gateway cannot write down who comes in; its journal says why."
+            answer = answers.message(503, "Not now", sentence)
         except Exception as error:
             journal("failed", path=request.path, reason=f"{type(error).__name__}: {error}")
             answer = answers.message(500, "Something is broken", "The gateway's journal says what.")
