@@ -49,6 +49,11 @@ def check_hash(password_hash: str) -> None:
     _parse(password_hash)
 
 
+def cost_of(password_hash: str) -> tuple[int, int, int]:
+    """Return log2 N, r and p of a hash. Raises PasswordError."""
+    return _parse(password_hash)[0]
+
+
 def _parse(password_hash: str) -> tuple[tuple[int, int, int], bytes, bytes]:
     try:
         name, log2_n, r, p, *rest = password_hash.split("$")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from novnc_directory.accounts import Accounts
+from novnc_directory.accounts import Accounts, BusyError
 from novnc_directory.audit import about, journal
 from novnc_directory.consoles import Consoles
 
@@ -26,7 +26,12 @@ class Control:
         return found
 
     async def _make(self, request: web.Request) -> web.Response:
-        name, password = await self._accounts.make_passing()
+        try:
+            name, password = await self._accounts.make_passing()
+        except BusyError:
+            raise web.HTTPServiceUnavailable(
+                text="too many passwords wait to be checked\n"
+            ) from None
         journal("account-made", user=name)
         return web.json_response({"name": name, "password": password}, status=201)
 

@@ -91,7 +91,7 @@ class Server:
         async with self._reloading:
             try:
                 settings = read_settings(self._file)
-                self._accounts.written = settings.accounts
+                self._accounts.use(settings.accounts)
                 await self._consoles.use(settings)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 journal("reload-failed", reason=f"{type(error).__name__}: {error}")
