@@ -52,8 +52,12 @@ def log_in_first() -> web.Response:
 
 def to_log_in(request: web.Request) -> web.Response:
     """Send a person to the log-in, and from there to where they wanted to go."""
-    goal = local_path(request.raw_path)
-    return see_other("/login" if goal == "/" else f"/login?next={quote(goal, safe='')}")
+    return see_other(login_path(local_path(request.raw_path)))
+
+
+def login_path(goal: str) -> str:
+    """Return the path of the form that leads to another path afterwards."""
+    return f"/login?next={quote(goal, safe='')}"
 
 
 def see_other(path: str) -> web.Response:

@@ -48,6 +48,15 @@ def login_page(*, error: str, next: str) -> str:  # noqa: A002 (the form's own n
     return _render("login.html", error=error, next=next)
 
 
+def again_page(*, url: str) -> str:
+    """Return a page that goes on at once, as somebody who is here already.
+
+    Args:
+        url: A path of this gateway.
+    """
+    return _render("again.html", url=url)
+
+
 def portal_page(*, user: str, hosts: Iterable[Record], consoles: Iterable[Record]) -> str:
     """Return the list of consoles, complete without any script."""
     return _render("portal.html", user=user, groups=_groups(hosts, consoles))

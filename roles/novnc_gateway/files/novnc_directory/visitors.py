@@ -70,6 +70,10 @@ class Visitors:
         goal = local_path(request.query.get("next", "/"))
         if self.of(request):
             return answers.see_other(goal)
+        # Who follows a link from another site comes without the cookie, which is SameSite=Strict,
+        # even where they have logged in. A page of ours that asks again brings it along.
+        if "next" in request.query and "here" not in request.query and not cookie(request):
+            return answers.html(200, pages.again_page(url=f"{answers.login_path(goal)}&here=1"))
         return answers.html(200, pages.login_page(error="", next=goal))
 
     async def log_in(self, request: web.Request) -> web.Response:
