@@ -6,10 +6,10 @@ SCENARIOS := $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/m
 # What `make test` runs: all but the one for distributions whose images not everybody has.
 TESTED := $(filter-out distribution,$(SCENARIOS))
 
-.PHONY: help demo demo-down consoles test quick lint unit pythons scenario browser images bench soak docs lock
+.PHONY: help demo demo-down consoles test quick lint unit pythons scenario browser images bench soak release-check docs lock
 
 help: ## Show this
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 demo: ## Start the demo's fleet, put consoles on it, check them, print their URLs
 	@scripts/setup venv docker images
@@ -61,6 +61,10 @@ bench: ## Compare with plain websockify, as ratios from one run; writes .cache/b
 soak: ## Lies for ten minutes, or other, through the gate and on the wire: make soak SECONDS=60
 	@scripts/setup venv docker images
 	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
+
+release-check: ## Is the collection fit to be released? Built, looked into, installed, run on the demo
+	@scripts/setup venv docker images
+	@$(BIN)/python -m tests.harness.release
 
 docs: ## Make the roles' READMEs and the table of VM keys anew
 	@scripts/setup venv

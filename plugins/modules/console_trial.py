@@ -58,6 +58,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+msg:
+  description: Why a console does not work with them, with what it said itself.
+  returned: failure
+  type: str
 """
 
 import pwd

@@ -67,20 +67,25 @@ def step(what: str, *command: str | Path) -> None:
         raise SystemExit("\n".join([*tail, f"demo: '{what}' failed; the whole output is in {log}"]))
 
 
+def start_hosts() -> None:
+    """Start the demo's hosts and their VMs, with nothing of ours on them."""
+    # What is left of an earlier demo may be half of it.
+    step("Clearing the place for the demo", "molecule", "destroy", "-s", "default")
+    step(
+        "Starting two hypervisors and a gateway in containers",
+        "molecule",
+        "create",
+        "-s",
+        "default",
+    )
+    step("Starting their VMs", "molecule", "prepare", "-s", "default")
+
+
 def up() -> None:
     """Start whatever is missing of the demo, converge it and show its consoles."""
     start = time.monotonic()
     if not is_running():
-        # What is left of an earlier demo may be half of it.
-        step("Clearing the place for the demo", "molecule", "destroy", "-s", "default")
-        step(
-            "Starting two hypervisors and a gateway in containers",
-            "molecule",
-            "create",
-            "-s",
-            "default",
-        )
-        step("Starting their VMs", "molecule", "prepare", "-s", "default")
+        start_hosts()
     step(
         "Running playbooks/site.yml on them: install, make the consoles, check each"
         " (a minute at first)",

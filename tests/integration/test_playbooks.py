@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
+from tests.harness import release
 from tests.harness.fleet import (
     PKI,
     Console,
@@ -25,17 +26,12 @@ from tests.harness.fleet import (
     run_playbook,
     variables,
 )
-from tests.harness.project import BIN, ENV, ROOT
+from tests.harness.project import ROOT
+from tests.harness.release_faults import CONTENT
 from tests.harness.waiting import wait_until
 from tests.integration.conftest import ALL
 
 SITE, CHECK, GATEWAY = (ROOT / "playbooks" / f"{name}.yml" for name in ("site", "check", "gateway"))
-
-CONTENT = {
-    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "FILES.json", "MANIFEST.json"),
-    *("docs", "inventory", "meta", "playbooks", "plugins", "roles"),
-}
-"""What stands in an installed collection."""
 
 
 def behind_endpoint(host: str, vm: str) -> str:
@@ -336,18 +332,10 @@ def test_consoles_are_there_after_a_reboot(by_name: Callable[[str], Console]) ->
 def test_an_installed_collection_does_the_same(tmp_path: Path) -> None:
     """Built, installed into an empty path and run from there: nothing of the clone is used."""
     installed = tmp_path / "collections"
-    env = {**ENV, "ANSIBLE_COLLECTIONS_PATH": str(installed)}
-
-    def galaxy(*words: str | Path, cwd: Path) -> None:
-        command = [BIN / "ansible-galaxy", "collection", *words]
-        subprocess.run(command, cwd=cwd, env=env, check=True)
-
-    galaxy("build", "--output-path", tmp_path, cwd=ROOT)
-    tarball = next(tmp_path.glob("novnc-fleet-*.tar.gz"))
-    galaxy("install", tarball, "--collections-path", installed, "--offline", cwd=tmp_path)
+    release.install(release.build(tmp_path), installed)
     content = installed / "ansible_collections" / "novnc" / "fleet"
     assert {path.name for path in content.iterdir()} == CONTENT
-    run = run_playbook("novnc.fleet.site", cwd=tmp_path, **env)
+    run = run_playbook("novnc.fleet.site", cwd=tmp_path, ANSIBLE_COLLECTIONS_PATH=str(installed))
     shutil.rmtree(installed)
     assert run.status == 0, run.output
     assert run.changed == 0, run.output
