@@ -66,7 +66,7 @@ release-check: ## Is the collection fit to be released? Built, looked into, inst
 	@scripts/setup venv docker images
 	@$(BIN)/python -m tests.harness.release
 
-docs: ## Make the roles' READMEs and the table of VM keys anew
+docs: ## Make the roles' READMEs and docs/variables.md anew
 	@scripts/setup venv
 	@$(BIN)/python -m tests.harness.docs
 
