@@ -87,12 +87,12 @@ def trust(home: Path, authority: Path) -> None:
 
 
 @contextmanager
-def chromium(playwright: Playwright, home: Path) -> Iterator[Browser]:
+def chromium(playwright: Playwright, home: Path, *flags: str) -> Iterator[Browser]:
     """Start Debian's Chromium in a home directory of its own, and end it."""
     browser = playwright.chromium.launch(
         executable_path="/usr/bin/chromium",
         chromium_sandbox=os.geteuid() != 0,  # it refuses to make one as root
-        args=FLAGS,
+        args=[*FLAGS, *flags],
         # Nothing else of the environment: proxies and XDG directories would change what is tested.
         env={"HOME": str(home), "PATH": os.environ["PATH"]},
     )

@@ -93,12 +93,18 @@ class Stage:
             elif block.action == "prints":
                 self._compare(block)
 
+    def put(self, host: str, path: str, text: str) -> None:
+        """Write a file on a host."""
+        file, content = shlex.quote(path), shlex.quote(text)
+        written = self.hosts[host].run(
+            f"mkdir -p $(dirname {file}) && printf %s {content} > {file}"
+        )
+        assert written.rc == 0, written.stderr
+
     def _write(self, block: Block) -> None:
         text = self.real(block.text)
         if block.host:
-            path, content = shlex.quote(block.path), shlex.quote(text)
-            there = f"mkdir -p $(dirname {path}) && printf %s {content} > {path}"
-            assert self.hosts[block.host].run(there).rc == 0, block.where
+            self.put(block.host, block.path, text)
             return
         file = self.clone / block.path
         file.parent.mkdir(parents=True, exist_ok=True)
