@@ -77,6 +77,22 @@ def test_a_host_that_is_down_stops_no_other() -> None:
         assert line_of(console.vm, run.output)[2] == "running"
 
 
+@pytest.mark.parametrize(
+    ("batches", "touched"), [({}, True), ({"novnc_serial": [1, "50%"]}, False)]
+)
+def test_a_canary_that_fails_stops_the_run(batches: dict[str, object], touched: bool) -> None:
+    broken = {"novnc_install_method": "archive", "novnc_archive_url": "file:///nowhere.tar.gz"}
+    broken |= {"novnc_version": "9.9.9", "novnc_archive_checksum": f"sha256:{'0' * 64}"}
+    # Only kvm1, which comes first, has direct consoles, and so a noVNC.
+    run = run_playbook(
+        SITE, "-e", json.dumps({**broken, **batches}), "--limit", "novnc_hypervisors"
+    )
+    assert run.status == 2, run.output
+    made = run.output.partition("PLAY [Make the consoles]")[2].partition("PLAY RECAP")[0]
+    assert "/nowhere.tar.gz" in made
+    assert ("[kvm2]" in made) == touched
+
+
 def test_bad_input_changes_nothing() -> None:
     before = fingerprints()
     run = run_playbook(SITE, "-e", '{"novnc_vms": {"web01": 5900, "../../x": 5901, "b": "5901.5"}}')
