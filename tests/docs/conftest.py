@@ -9,5 +9,9 @@ from tests.docs.stage import Stage
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """Return the stage."""
-    return Stage(tmp_path_factory.mktemp("controller"))
+    """Return the stage, with the tools on its hosts that an administrator's have."""
+    found = Stage(tmp_path_factory.mktemp("controller"))
+    apt = "DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends"
+    for host in found.hosts.values():
+        host.check_output(f"command -v curl || (apt-get -qq update && {apt} install curl)")
+    return found

@@ -130,6 +130,7 @@ class Stage:
                 check=False,
             )
             status, self._printed = ran.returncode, ran.stdout
+            assert "as an inventory source" not in ran.stdout, f"{block.where}:\n{ran.stdout}"
         assert status == block.ends, (
             f"{block.where} ended with {status}, and not with {block.ends}:\n{self._printed}"
         )

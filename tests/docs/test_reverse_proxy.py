@@ -19,6 +19,7 @@ from tests.harness.project import ROOT
 PAGE = ROOT / "docs" / "reverse-proxy.md"
 GATEWAY, DIRECT = "https://consoles.example.com", "https://direct.example.com"
 PROXIES = ("nginx", "HAProxy")
+STOP = "systemctl stop nginx haproxy"
 CERTIFICATES = "/etc/ssl/consoles"
 HERE = "198.18.90.1"
 """The address from which the hosts see this machine."""
@@ -56,7 +57,6 @@ def fleet(stage: Stage, office: Path) -> Stage:
     apt = "DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends"
     proxy = stage.hosts["proxy1"]
     proxy.check_output(f"apt-get -qq update && {apt} install nginx haproxy curl")
-    proxy.check_output("systemctl stop nginx haproxy")
     files = {"novnc-ca.crt": stage.clone / "inventory" / "mine" / "pki" / "ca.crt"}
     for name in ("consoles", "direct"):
         files |= {f"{name}.{end}": office / "servers" / f"{name}.{end}" for end in ("crt", "key")}
@@ -79,11 +79,11 @@ def browser(office: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module", params=PROXIES)
-def proxy(request: pytest.FixtureRequest, fleet: Stage) -> Iterator[Stage]:
+def proxy(request: pytest.FixtureRequest, fleet: Stage) -> Stage:
     """Return the stage with one of the proxies in front."""
+    fleet.hosts["proxy1"].check_output(STOP)
     fleet.follow(section(request.param))
-    yield fleet
-    fleet.hosts["proxy1"].check_output(f"systemctl stop {request.param.lower()}")
+    return fleet
 
 
 def test_the_gateway_is_used_through_it(proxy: Stage, browser: Browser) -> None:
@@ -110,18 +110,14 @@ def test_a_direct_console_is_used_through_it(proxy: Stage, browser: Browser) -> 
 
 
 def test_one_of_noVNC_1_6_needs_no_path(fleet: Stage, browser: Browser) -> None:  # noqa: N802
-    upgrade = [one for one in blocks(ROOT / "docs" / "upgrading.md") if one.path]
+    upgrade = next(one for one in blocks(ROOT / "docs" / "upgrading.md") if one.path)
     consoles = "ansible-playbook -i inventory/mine playbooks/consoles.yml --limit kvm1"
-    run = Block("this test", "", "sh", "run", "", "", 0, consoles)
-    fleet.follow([upgrade[0], run])
-    try:
-        for proxy in PROXIES:
-            fleet.follow(section(proxy))
-            from_1_6, _ = urls()
-            use(from_1_6, browser)
-            fleet.hosts["proxy1"].check_output(f"systemctl stop {proxy.lower()}")
-    finally:
-        fleet.follow([upgrade[1], run])
+    fleet.follow([upgrade, Block("this test", "", "sh", "run", "", "", 0, consoles)])
+    from_1_6, _ = urls()
+    for proxy in PROXIES:
+        fleet.hosts["proxy1"].check_output(STOP)
+        fleet.follow(section(proxy))
+        use(from_1_6, browser)
 
 
 def use(url: str, browser: Browser) -> None:
