@@ -157,7 +157,7 @@ def test_a_log_out_while_the_directory_restarts_still_ends_them(gateway: Any) ->
         assert "ended by the gateway" in last_words(stream)
 
 
-OTHERS = {
+OTHERS: dict[str, Any] = {
     "ada": {"password": "ada's password", "groups": ["staff"]},
     "wim": {"password": "wim's password", "groups": ["helpdesk"]},
     "noor": {"password": "noor's password"},
