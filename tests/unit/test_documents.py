@@ -59,6 +59,13 @@ def test_commands_in_it_exist(page: Path) -> None:
     assert [fault for block in commands for fault in names.command_faults(block)] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_yaml_in_it_can_be_read(page: Path) -> None:
+    for block in manual.blocks(page):
+        if block.language == "yaml":
+            assert yaml.safe_load(block.text), block.where
+
+
 def test_what_ci_runs_exists() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     steps = [step for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
