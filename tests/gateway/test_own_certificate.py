@@ -9,8 +9,11 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import pytest
+from ansible_collections.novnc.fleet.plugins.plugin_utils import pki as pki_utils
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
+from tests.gateway.conftest import wait_for
 from tests.gateway.visitor import ADDRESS
 from tests.harness.fleet import run_playbook
 
@@ -18,6 +21,21 @@ OWN = json.dumps({
     "novnc_gateway_tls_cert": "/root/own/tls.crt",
     "novnc_gateway_tls_key": "/root/own/tls.key",
 })  # fmt: skip
+
+
+METRICS = (
+    "python3 -c 'import urllib.request as u;"
+    'print(u.urlopen("http://127.0.0.1:16901/metrics").read().decode())\''
+)
+DAYS_LEFT = 'days_left{certificate="gateway"}'
+
+
+def put(gateway: Any, pki: Path) -> None:
+    """Put a new certificate of an authority, and its key, where the gateway has its own."""
+    Authority(pki).issue([Request("tls", "server", (ADDRESS,))])
+    for name in ("tls.crt", "tls.key"):
+        text = shlex.quote((pki / name).read_text())
+        gateway.check_output(f"umask 077; printf %s {text} > /root/own/{name}")
 
 
 def is_trusted_by(ca: Path) -> bool:
@@ -33,21 +51,26 @@ def is_trusted_by(ca: Path) -> bool:
         line.close()
 
 
-def test_it_is_served_and_its_key_need_not_be_readable(gateway: Any, tmp_path: Path) -> None:
-    Authority(tmp_path).issue([Request("tls", "server", (ADDRESS,))])
+def test_it_is_served_its_key_need_not_be_readable_and_it_is_renewed(
+    gateway: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gateway.check_output("install -d -m 0700 /root/own")
-    for name in ("tls.crt", "tls.key"):
-        text = shlex.quote((tmp_path / name).read_text())
-        gateway.check_output(f"umask 077; printf %s {text} > /root/own/{name}")
+    old, new = tmp_path / "old", tmp_path / "new"
+    for pki in (old, new):
+        pki.mkdir()
+    put(gateway, old)
     try:
         assert run_playbook("playbooks/gateway.yml", "-e", OWN).status == 0
-        assert is_trusted_by(tmp_path / "ca.crt")
+        assert is_trusted_by(old / "ca.crt")
         assert run_playbook("playbooks/gateway.yml", "-e", OWN).changed == 0
-        metrics = gateway.check_output(
-            "python3 -c 'import urllib.request as u;"
-            'print(u.urlopen("http://127.0.0.1:16901/metrics").read().decode())\''
-        )
-        assert 'days_left{certificate="gateway"} 36' in metrics
+        assert f"{DAYS_LEFT} 36" in gateway.check_output(METRICS)
+        # What whoever renews it does.
+        monkeypatch.setattr(pki_utils, "DAYS", 90)
+        put(gateway, new)
+        gateway.check_output("systemctl reload nginx novnc-directory")
+        wait_for(lambda: is_trusted_by(new / "ca.crt"))
+        wait_for(lambda: f"{DAYS_LEFT} 89" in gateway.check_output(METRICS))
+        assert run_playbook("playbooks/gateway.yml", "-e", OWN).changed == 0
     finally:
         assert run_playbook("playbooks/gateway.yml").status == 0
-    assert not is_trusted_by(tmp_path / "ca.crt")
+    assert not is_trusted_by(new / "ca.crt")

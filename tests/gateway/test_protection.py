@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -301,6 +302,18 @@ def test_what_cannot_work_is_refused_in_a_sentence(value: str, sentence: str) ->
     assert sentence in run.output
     assert run.changed == 0
     assert "hunter22" not in run.output.replace(value, "").replace(value.replace('"', '\\"'), "")
+
+
+def test_check_makes_no_secret_on_the_controller(tmp_path: Path) -> None:
+    pki = tmp_path / "pki"
+    run = run_playbook("playbooks/gateway.yml", "--check", "-e", f"novnc_pki_dir={pki}")
+    assert run.status == 0, run.output
+    assert not pki.exists()
+
+
+def test_check_tells_of_nothing_where_there_is_nothing_to_do() -> None:
+    run = run_playbook("playbooks/gateway.yml", "--check")
+    assert (run.status, run.changed) == (0, 0), run.output
 
 
 def test_what_nginx_refuses_is_never_in_force(gateway: Any, cookies: dict[str, str]) -> None:
