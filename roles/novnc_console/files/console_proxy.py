@@ -21,12 +21,13 @@ leaves open (0.10 to 0.13 behave alike through it):
 
 Everything comes from the environment, so that no address or path stands in
 the process list: ``NOVNC_CONSOLE_TARGET`` (``host:port``, ``[v6]:port`` or
-``unix:/path``), ``_ORIGINS`` (separated by blanks), ``_TLS`` (``yes`` or
-``no``; ``tls.crt`` and ``tls.key`` are credentials of the unit), ``_WEB_ROOT``
+``unix:/path``), ``_ORIGINS`` (separated by blanks; ``self`` is the console's own
+page, by an IP address or as localhost), ``_TLS`` (``yes`` or ``no``), ``_TLS_CERT``
+and ``_TLS_KEY`` (files; without them, credentials of the unit), ``_WEB_ROOT``
 (noVNC; where that is a link to one version, this one is served to the end),
 ``_SETTINGS`` (a directory with noVNC's settings, which it has before the web
 root's), ``_LIBRARY`` (where the package ``websockify`` lies) and
-``_IDLE_TIMEOUT`` (seconds). The listening socket is standard input.
+``_IDLE_TIMEOUT`` (seconds; 0 is never). The listening socket is standard input.
 """
 
 import gc
@@ -108,17 +109,41 @@ STALL_TIMEOUT = 30
 """Seconds after which a connection with unacknowledged data is dead."""
 
 
+OWN_PAGE = "self"
+"""Stands for the console's own page where nobody knows the addresses it is reached by."""
+
+
 class AllowedOrigins:
     """websockify authentication plugin: the fixed list of origins of a console."""
 
-    def __init__(self, origins):
-        self.origins = frozenset(origins)
+    def __init__(self, origins, scheme):
+        self.origins = frozenset(origins) - {OWN_PAGE}
+        self.own_page = OWN_PAGE in origins
+        self.scheme = scheme
 
     def authenticate(self, headers, target_host, target_port):
         """Raise InvalidOriginError (answered 403) if any Origin sent is not on the list."""
         for origin in headers.get_all("Origin", []):
-            if origin not in self.origins:
+            if origin not in self.origins and not (self.own_page and self.is_own(origin, headers)):
                 raise InvalidOriginError(expected=sorted(self.origins), actual=origin)
+
+    def is_own(self, origin, headers):
+        """Tell whether an Origin is the address that the visitor has come by.
+
+        Not by a name: whoever owns one may have it lead here, and their page would be our own.
+        """
+        hosts = headers.get_all("Host", [])
+        if len(hosts) != 1 or origin != f"{self.scheme}://{hosts[0]}":
+            return False
+        name = hosts[0].rpartition("]")[0] + "]" if "]" in hosts[0] else hosts[0].partition(":")[0]
+        if name == "localhost":
+            return True
+        family = socket.AF_INET6 if name.startswith("[") else socket.AF_INET
+        try:
+            socket.inet_pton(family, name.strip("[]"))
+        except OSError:
+            return False
+        return True
 
 
 class ConsoleHandler(ProxyRequestHandler):
@@ -173,11 +198,14 @@ class ConsoleHandler(ProxyRequestHandler):
 
 
 class ConsoleProxy(WebSocketProxy):
-    """websockify on the socket that systemd holds."""
+    """websockify on the socket that systemd holds, or whoever else has started it."""
 
     def __init__(self, *args, settings, **kwargs):
         self.settings = settings
         super().__init__(*args, **kwargs)
+        # Visitors of a unix socket have no address, and websockify has to know that (from 0.12 on).
+        if family(kwargs["listen_fd"]) == socket.AF_UNIX:
+            self.unix_listen = "unix"
 
     def do_handshake(self, sock, address):
         """Bound what a client may leave hanging, then go on as websockify does.
@@ -185,9 +213,18 @@ class ConsoleProxy(WebSocketProxy):
         Each visitor has a process of its own, which the alarm ends.
         """
         signal.alarm(REQUEST_TIMEOUT)
-        if sock.family != socket.AF_UNIX:
+        # Not by the socket's own word: websockify takes every listener that it is given for TCP's.
+        if family(sock.fileno()) == socket.AF_UNIX:
+            address = ("unix", 0)
+        else:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_TIMEOUT * 1000)
         return super().do_handshake(sock, address)
+
+
+def family(descriptor):
+    """Return a socket's address family as the kernel has it."""
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        return sock.family
 
 
 def target_options(target):
@@ -203,8 +240,9 @@ def tls_options(environ):
     if environ["NOVNC_CONSOLE_TLS"] != "yes":
         # websockify serves TLS as soon as the file is there, so name one that never is.
         return {"cert": "/dev/null/none"}
-    directory = environ["CREDENTIALS_DIRECTORY"]
-    cert, key = os.path.join(directory, "tls.crt"), os.path.join(directory, "tls.key")
+    directory = environ.get("CREDENTIALS_DIRECTORY", "")
+    cert = environ.get("NOVNC_CONSOLE_TLS_CERT") or os.path.join(directory, "tls.crt")
+    key = environ.get("NOVNC_CONSOLE_TLS_KEY") or os.path.join(directory, "tls.key")
     # websockify loads them at each connection, and serves plain text if the file is missing.
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
     old = ssl.OP_NO_SSLv2 | ssl.OP_NO_SSLv3 | ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1
@@ -226,7 +264,10 @@ def make_proxy(environ):
         web=os.path.realpath(environ["NOVNC_CONSOLE_WEB_ROOT"]),
         # The unit of an older release of ours does not have it.
         settings=environ.get("NOVNC_CONSOLE_SETTINGS", ""),
-        auth_plugin=AllowedOrigins(environ["NOVNC_CONSOLE_ORIGINS"].split()),
+        auth_plugin=AllowedOrigins(
+            environ["NOVNC_CONSOLE_ORIGINS"].split(),
+            "https" if environ["NOVNC_CONSOLE_TLS"] == "yes" else "http",
+        ),
         idle_timeout=int(environ["NOVNC_CONSOLE_IDLE_TIMEOUT"]),
         **target_options(environ["NOVNC_CONSOLE_TARGET"]),
         **tls_options(environ),

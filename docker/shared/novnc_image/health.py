@@ -1,0 +1,81 @@
+# Copyright: novnc-fleet contributors
+# Apache License 2.0 (see LICENSE)
+"""Whether a container does its work, as its HEALTHCHECK asks.
+
+A VNC server is asked for its first words and left: whoever has said nothing yet is nobody's
+session, neither the server's nor ours.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import sys
+from collections.abc import Callable
+from contextlib import closing
+
+from ansible_collections.novnc.fleet.plugins.module_utils.connect import connect_tcp, connect_unix
+from ansible_collections.novnc.fleet.plugins.module_utils.hops import Deadline, HopError
+from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget, UnixTarget
+from ansible_collections.novnc.fleet.plugins.module_utils.stream import SocketStream
+
+TIMEOUT = 4.0
+"""Seconds for each question; docker gives all of them the time that the image says."""
+_GREETING = b"RFB "
+
+
+def connect(target: TcpTarget | UnixTarget) -> SocketStream:
+    """Return a connection. Raises HopError."""
+    deadline = Deadline(TIMEOUT)
+    if isinstance(target, UnixTarget):
+        return connect_unix(target.path, deadline)
+    return connect_tcp(target.host, target.port, deadline)
+
+
+def speaks_rfb(target: TcpTarget | UnixTarget) -> None:
+    """See that a VNC server greets. Raises HopError."""
+    with connect(target) as stream:
+        greeting = stream.read_exactly(len(_GREETING))
+    if greeting != _GREETING:
+        raise HopError("rfb", f"{target} greets with {greeting!r}, as no VNC server does")
+
+
+def serves(where: TcpTarget | UnixTarget, path: str, *, tls: bool, expected: int = 200) -> None:
+    """See that a listener of our own answers over HTTP. Raises HopError."""
+    stream = connect(where)
+    with closing(http.client.HTTPConnection("localhost", timeout=TIMEOUT)) as connection:
+        stream.sock.settimeout(TIMEOUT)
+        try:
+            # Whose certificate it is does not matter here: who asks is in the same container.
+            connection.sock = _trusting().wrap_socket(stream.sock) if tls else stream.sock
+            connection.request("HEAD", path)
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            raise HopError("http", f"the listener at {where} does not answer: {error}") from None
+    if status != expected:
+        raise HopError("http", f"the listener at {where} answers {path} with {status}")
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def inside(listen: TcpTarget | UnixTarget) -> TcpTarget | UnixTarget:
+    """Return where a listener is reached from the same container."""
+    if isinstance(listen, UnixTarget):
+        return listen
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (not to bind, to know)
+    return TcpTarget(loopback.get(listen.host, listen.host), listen.port)
+
+
+def check(*questions: Callable[[], object]) -> None:
+    """Ask all questions; the first that fails makes the container unhealthy. Raises SystemExit."""
+    try:
+        for question in questions:
+            question()
+    except (HopError, OSError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
