@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,19 +11,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.gateway import (
     accounts,
     endpoints,
     faults,
+    script_hashes,
 )
-
-_INLINE_SCRIPT = re.compile(
-    r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
-)
-
-
-def script_hashes(page: str) -> list[str]:
-    """Return the hashes of a page's inline scripts as a Content-Security-Policy names them."""
-    return [
-        f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
-        for script in _INLINE_SCRIPT.findall(page.replace("\r\n", "\n"))
-    ]
 
 
 class FilterModule:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -27,6 +28,9 @@ _USER_KEYS = {"password", "password_hash", "groups"}
 _RULE_KEYS = {"match", "hosts", "control", "watch"}
 _SUBJECT = re.compile(r"everyone\Z|(?:user|group):[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}\Z")
 _HTTPS = 443
+_INLINE_SCRIPT = re.compile(
+    r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
+)
 
 
 def faults(written: Mapping[str, Any]) -> list[str]:
@@ -182,3 +186,11 @@ def endpoints(
 def _truth(value: Any) -> bool:
     """Return what an inventory means, where ``-e`` makes text of everything."""
     return str(value).lower() in ("true", "yes", "on", "1", "y", "t")
+
+
+def script_hashes(page: str) -> list[str]:
+    """Return the hashes of a page's inline scripts as a Content-Security-Policy names them."""
+    return [
+        f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+        for script in _INLINE_SCRIPT.findall(page.replace("\r\n", "\n"))
+    ]

@@ -8,7 +8,9 @@ deadline reaches it, and exists for the distribution's own Python only; a proces
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import socket
 import subprocess
 import xml.etree.ElementTree as ET
@@ -22,6 +24,9 @@ from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     tcp_display,
     unix_display,
 )
+
+SOCKETS = ("/run/libvirt/libvirt-sock-ro", "/run/libvirt/virtqemud-sock-ro")
+"""Where it answers, which is all that a container can know of it."""
 
 UNITS = ("libvirtd.service", "libvirtd.socket", "virtqemud.service", "virtqemud.socket")
 """Units of libvirt's QEMU driver: all in one daemon, or a daemon of its own."""
@@ -43,11 +48,11 @@ def libvirt_domains(timeout: float = 10.0) -> list[Vm] | None:
         timeout: Seconds for all of it.
 
     Raises:
-        VmsError: libvirt is there (its service or socket is enabled, or not at rest) and does
-            not answer, in time or at all.
+        VmsError: libvirt is there (its service or socket is enabled, or not at rest; without
+            systemd, its socket is there) and does not answer, in time or at all.
     """
     deadline = Deadline(timeout)
-    if not libvirt_is_there(_asked(["systemctl", "show", PROPERTIES, *UNITS], deadline)):
+    if not _is_there(deadline):
         return None
     for _ in range(ATTEMPTS):
         uuids = _asked([*VIRSH, "list", "--all", "--uuid"], deadline).split()
@@ -62,6 +67,12 @@ def libvirt_domains(timeout: float = 10.0) -> list[Vm] | None:
         f"libvirt lists domains that it does not show, {ATTEMPTS} times in a row;"
         " see 'virsh --readonly list --all' and 'journalctl -u libvirtd -u virtqemud'"
     )
+
+
+def _is_there(deadline: Deadline) -> bool:
+    if not shutil.which("systemctl", path=ENVIRONMENT["PATH"]):
+        return any(map(os.path.exists, SOCKETS))
+    return libvirt_is_there(_asked(["systemctl", "show", PROPERTIES, *UNITS], deadline))
 
 
 def libvirt_is_there(shown: str) -> bool:

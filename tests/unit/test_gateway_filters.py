@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 import pytest
-from ansible_collections.novnc.fleet.plugins.filter.gateway import script_hashes
 from ansible_collections.novnc.fleet.plugins.module_utils.gateway import (
     accounts,
     endpoints,
     faults,
+    script_hashes,
 )
 from ansible_collections.novnc.fleet.plugins.module_utils.passwords import (
     check_password,

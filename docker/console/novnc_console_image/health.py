@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from novnc_image.environment import run
-from novnc_image.health import check, inside, serves, speaks_rfb
+from novnc_image.health import check, fetched, inside, speaks_rfb
 
 from novnc_console_image.settings import read_settings
 
@@ -17,7 +17,7 @@ def main() -> None:
     settings = read_settings(os.environ)
     check(
         lambda: speaks_rfb(settings.target),
-        lambda: serves(inside(settings.listen), "/vnc.html", tls=settings.tls is not None),
+        lambda: fetched(inside(settings.listen), "/vnc.html", tls=settings.tls is not None),
     )
 
 

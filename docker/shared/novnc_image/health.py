@@ -40,23 +40,27 @@ def speaks_rfb(target: TcpTarget | UnixTarget) -> None:
         raise HopError("rfb", f"{target} greets with {greeting!r}, as no VNC server does")
 
 
-def serves(where: TcpTarget | UnixTarget, path: str, *, tls: bool, expected: int = 200) -> None:
-    """See that a listener of our own answers over HTTP. Raises HopError."""
+def fetched(
+    where: TcpTarget | UnixTarget, path: str, *, tls: bool, host: str = "localhost"
+) -> str:
+    """Return what a listener of our own answers over HTTP, if that is 200. Raises HopError."""
     stream = connect(where)
-    with closing(http.client.HTTPConnection("localhost", timeout=TIMEOUT)) as connection:
+    with closing(http.client.HTTPConnection(host, timeout=TIMEOUT)) as connection:
         stream.sock.settimeout(TIMEOUT)
         try:
-            # Whose certificate it is does not matter here: who asks is in the same container.
-            connection.sock = _trusting().wrap_socket(stream.sock) if tls else stream.sock
-            connection.request("HEAD", path)
-            status = connection.getresponse().status
+            connection.sock = trusting().wrap_socket(stream.sock) if tls else stream.sock
+            connection.request("GET", path, headers={"Host": host, "Connection": "close"})
+            answer = connection.getresponse()
+            content = answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             raise HopError("http", f"the listener at {where} does not answer: {error}") from None
-    if status != expected:
-        raise HopError("http", f"the listener at {where} answers {path} with {status}")
+    if answer.status != http.HTTPStatus.OK:
+        raise HopError("http", f"the listener at {where} answers {path} with {answer.status}")
+    return content
 
 
-def _trusting() -> ssl.SSLContext:
+def trusting() -> ssl.SSLContext:
+    """Return what takes any certificate: who asks is in the same container."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,0 +1,164 @@
+"""What a container makes of a role's keys is, to the byte, what Ansible makes of them on a host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.novnc.fleet.plugins.module_utils.passwords import hash_password
+from novnc_image.environment import WrittenError
+from novnc_service import role as roles
+from novnc_service.role import Role
+
+from tests.harness.project import BIN, ENV, ROOT
+
+HASH = hash_password("secret", b"salt of 16 bytes")
+PLAIN: dict[str, Any] = {
+    "novnc_gateway_users": {"kim": {"password_hash": HASH, "groups": ["dba"]}},
+    "novnc_gateway_admins": ["user:kim"],
+}
+RICH: dict[str, Any] = {
+    **PLAIN,
+    "novnc_gateway_names": ["GW.example.com:443", "localhost:8443", "localhost:9443", "[::1]"],
+    "novnc_gateway_addresses": ["192.0.2.1", "::1"],
+    "novnc_gateway_port": 8443,
+    "novnc_gateway_http_port": 0,
+    "novnc_gateway_rules": [{"match": "{{ db }}*", "watch": ["everyone"]}],
+    "novnc_gateway_tls_cert": "/run/secrets/tls.crt",
+    "novnc_gateway_tls_key": "/run/secrets/tls.key",
+}
+HOSTS = {
+    "kvm1": {"ansible_host": "192.0.2.2"},
+    "kvm2": {"novnc_endpoint_address": "2001:db8::2", "novnc_endpoint_port": 17000},
+    "kvm3": {"ansible_host": "192.0.2.3", "novnc_endpoint_enabled": False},
+}
+KNOWN: dict[str, Any] = {
+    "ansible_managed": "Ansible managed",
+    "novnc_web_root": "/usr/share/novnc",
+    "novnc_settings_root": "/etc/novnc-fleet/novnc",
+    "_novnc_gateway_page": {"content": "PHNjcmlwdD5hKCk8L3NjcmlwdD4="},
+}
+TEMPLATES = ("nginx-main.conf.j2", "nginx-site.conf.j2")
+PLAYBOOK = """
+- hosts: gw1
+  gather_facts: false
+  vars_files: [{role}/defaults/main.yml, {role}/vars/main.yml, known.yml, written.yml]
+  tasks:
+    - ansible.builtin.template: {{src: "{role}/templates/{{{{ item }}}}", dest: "{here}/{{{{ item }}}}"}}
+      loop: {templates}
+      delegate_to: localhost
+    - ansible.builtin.copy:
+        content: "{{{{ {{'settings': _novnc_gateway_settings, 'files': _novnc_gateway_files}} | to_json }}}}"
+        dest: {here}/settings.json
+      delegate_to: localhost
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_roles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roles, "ROLES", ROOT / "roles")
+
+
+def by_ansible(here: Path, written: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:
+    """Return what Ansible makes."""
+    inventory = {
+        "novnc_gateways": {"hosts": {"gw1": {"ansible_host": "192.0.2.9"}}},
+        "novnc_hypervisors": {"hosts": HOSTS},
+    }
+    # What somebody writes is text, though it may look like a template.
+    texts = {"written.yml": json.dumps(written), "known.yml": json.dumps(known)}
+    texts["written.yml"] = texts["written.yml"].replace("{{ db }}", "{{ '{{ db }}' }}")
+    texts["hosts.yml"] = json.dumps(inventory)
+    texts["play.yml"] = PLAYBOOK.format(
+        role=ROOT / "roles" / "novnc_gateway", here=here, templates=json.dumps(TEMPLATES)
+    )
+    for name, text in texts.items():
+        (here / name).write_text(text)
+    done = subprocess.run(
+        [BIN / "ansible-playbook", "-i", here / "hosts.yml", here / "play.yml"],
+        env=ENV,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {name: (here / name).read_text() for name in TEMPLATES}
+    return {**made, "settings": json.loads((here / "settings.json").read_text())}
+
+
+def in_a_container(written: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Return what a container makes."""
+    role = Role("novnc_gateway")
+    host = {"inventory_hostname": "gw1", "ansible_host": "192.0.2.9", "hostvars": HOSTS}
+    groups = {"groups": {"novnc_hypervisors": list(HOSTS)}}
+    variables = role.variables(written, {**known, **host, **groups})
+    role.refuse("gateway.yml", "check", variables)
+    settings = variables["_novnc_gateway_settings"]
+    made = {name: role.template(name, variables) for name in TEMPLATES}
+    files = variables["_novnc_gateway_files"]
+    return {**made, "settings": json.loads(json.dumps({"settings": settings, "files": files}))}
+
+
+@pytest.mark.parametrize("written", [PLAIN, RICH], ids=["plain", "rich"])
+@pytest.mark.parametrize(("novnc", "nginx"), [("1.6.0", "1.26.3"), ("1.3.0", "1.22.1")])
+def test_gateway_is_the_same(
+    tmp_path: Path, written: dict[str, Any], novnc: str, nginx: str
+) -> None:
+    known = {
+        **KNOWN,
+        "novnc_installed_version": novnc,
+        "_novnc_gateway_nginx": {"installed": nginx},
+    }
+    assert in_a_container(written, known) == by_ansible(tmp_path, written, known)
+
+
+def check(written: dict[str, Any], role: str = "novnc_gateway") -> None:
+    Role(role).check_keys("gateway.yml", written, frozenset({"novnc_hypervisors"}))
+
+
+def test_keys_are_the_roles() -> None:
+    check(RICH)
+    check({"novnc_hypervisors": {}})
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ({"novnc_gateway_user": {}}, "unknown key 'novnc_gateway_user'; did you mean novnc_gateway_users?"),
+        ({"novnc_gateway_port": "443"}, "novnc_gateway_port is '443', which is no int"),
+        ({"novnc_gateway_port": True}, "novnc_gateway_port is True, which is no int"),
+        ({"novnc_gateway_names": "gw"}, "novnc_gateway_names is 'gw', which is no list"),
+    ],
+)
+def test_other_keys_and_types_are_refused(written: dict[str, Any], words: str) -> None:
+    with pytest.raises(WrittenError) as refused:
+        check(written)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"novnc_gateway_names": ["https://gw"]}, "'https://gw' in novnc_gateway_names is no public"),
+        ({"novnc_gateway_admins": ["kim"]}, "write everyone, user:name or group:name"),
+        ({"novnc_gateway_tls_key": ""}, "novnc_gateway_tls_key belong together"),
+        ({"novnc_gateway_client_ca": "/ca.crt"}, "novnc_gateway_client_ca belong together"),
+        ({"novnc_gateway_metrics_address": "0.0.0.0:1"}, "write an address of the loopback"),
+    ],
+)
+def test_what_the_role_refuses_is_refused(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(WrittenError) as refused:
+        in_a_container({**RICH, **changed}, {**KNOWN, "novnc_installed_version": "1.6.0"})
+    assert words in str(refused.value)
+
+
+def test_every_key_has_a_type_that_is_known() -> None:
+    for name in ("novnc_endpoint", "novnc_gateway"):
+        options = yaml.safe_load((ROOT / "roles" / name / "meta" / "argument_specs.yml").read_text())
+        kinds = {one["type"] for one in options["argument_specs"]["main"]["options"].values()}
+        assert kinds <= set(roles._TYPES)
