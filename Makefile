@@ -23,7 +23,7 @@ consoles: ## Print the running demo's consoles as JSON (make -s consoles)
 	@$(BIN)/python -m tests.harness.demo consoles
 
 test: ## Lint, unit tests, every Python, every scenario, browser tests
-	@scripts/setup venv docker images pythons browser
+	@scripts/setup venv docker images containers pythons browser
 	@$(BIN)/python -m tests.harness.suite lint unit pythons $(TESTED:%=scenario:%) browser
 
 quick: ## Lint, unit tests and the default scenario
@@ -44,15 +44,16 @@ pythons: ## Run modules and consoles on every Python that hypervisors may have
 
 scenario: ## Run one scenario: make scenario NAME=default
 	@test -f molecule/$(NAME)/molecule.yml || { echo "NAME=$(NAME) is no scenario; there are: $(SCENARIOS)" >&2; exit 2; }
-	@scripts/setup venv docker images browser $(if $(filter distribution,$(NAME)),distribution)
+	@scripts/setup venv docker images browser $(if $(filter containers distribution,$(NAME)),$(NAME))
 	@$(BIN)/python -m tests.harness.suite scenario:$(NAME)
 
 browser: ## Open the demo's consoles in Chromium
 	@scripts/setup venv docker images browser
 	@$(BIN)/python -m tests.harness.suite browser
 
-images: ## Build the test hosts' images
-	@scripts/setup docker images
+images: ## Build the images that people use, and test them
+	@scripts/setup venv docker images containers browser
+	@$(BIN)/python -m tests.harness.suite scenario:containers
 
 bench: ## Compare with plain websockify, as ratios from one run; writes .cache/bench.json
 	@scripts/setup venv docker images

@@ -1,0 +1,169 @@
+"""The images that people use, running: the fleet of ``docker/compose.yml``, and consoles beside it.
+
+Usage: ``python -m tests.harness.containers up|down``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
+
+from tests.harness.fleet import PKI
+from tests.harness.project import CACHE, ROOT
+
+PROJECT = "nf4-containers"
+NETWORK = "198.19.94"
+PORT = 8494
+VERSION: str = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+IMAGES = ("console", "endpoint", "gateway", "qemu-vm")
+PORTAL = f"https://localhost:{PORT}"
+SHARED = CACHE / "containers"
+"""Sockets and certificates that containers and tests share."""
+HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+HARDENED += ("--user", "65532", "--pids-limit", "256", "--memory", "512m")
+TCP_VM, TCP_CONSOLE, TLS_CONSOLE = (f"{NETWORK}.{number}" for number in (20, 21, 22))
+_READY = 60.0
+
+
+def run(*command: str | Path, **options: Any) -> str:
+    """Return what a command prints. Raises SystemExit with what it complains about."""
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        **options,
+    )
+    if done.returncode:
+        words = " ".join(map(str, command))
+        raise SystemExit(f"{words} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def compose(*words: str) -> str:
+    """Return what compose, of whichever version, prints."""
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    command = ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+    settings = {
+        "COMPOSE_PROJECT_NAME": PROJECT,
+        "NOVNC_FLEET_NETWORK": NETWORK,
+        "NOVNC_FLEET_PORT": str(PORT),
+        "NOVNC_FLEET_VERSION": VERSION,
+    }
+    return run(*command, "-f", "docker/compose.yml", *words, env={**os.environ, **settings})
+
+
+def image(name: str) -> str:
+    """Return the tag of one of the images."""
+    return f"novnc-fleet/{name}:{VERSION}"
+
+
+def name_of(service: str) -> str:
+    """Return the name of the container of one of compose's services, whatever its separator."""
+    found = compose("ps", "-q", service).split()
+    return run("docker", "inspect", "-f", "{{.Name}}", *found).strip().lstrip("/")
+
+
+def start(name: str, kind: str, *options: str, environ: dict[str, str]) -> str:
+    """Start a container, hardened; return its name."""
+    words = [word for item in environ.items() for word in ("--env", "=".join(item))]
+    full = f"{PROJECT}-{name}"
+    run("docker", "run", "-d", "--name", full, *HARDENED, *options, *words, image(kind))
+    return full
+
+
+def inspected(what: str, form: str) -> Any:
+    """Return what docker says of a container or an image, read as JSON."""
+    return json.loads(run("docker", "inspect", "-f", f"{{{{json {form}}}}}", what))
+
+
+def health(name: str) -> str:
+    """Return what a container's health is said to be."""
+    return str(inspected(name, ".State.Health.Status"))
+
+
+def wait_healthy(names: Sequence[str]) -> None:
+    """Wait until containers are healthy. Raises SystemExit."""
+    deadline = time.monotonic() + _READY
+    for name in names:
+        while (found := health(name)) != "healthy":
+            if time.monotonic() > deadline:
+                log = inspected(name, ".State.Health.Log")
+                raise SystemExit(f"{name} is {found}: {log}\n{run('docker', 'logs', name)}")
+            time.sleep(0.2)
+
+
+def up() -> None:
+    """Start the fleet, and consoles of three kinds: by sockets alone, by TCP, and by TLS."""
+    compose("config", "-q")
+    compose("up", "-d")
+    shutil.rmtree(SHARED, ignore_errors=True)
+    # The containers' user is nobody here.
+    SHARED.mkdir(parents=True)
+    SHARED.chmod(0o777)
+    Authority(PKI).issue([Request("servers/container", "server", (TLS_CONSOLE,))])
+    for suffix in ("crt", "key"):
+        shutil.copy(PKI / "servers" / f"container.{suffix}", SHARED / f"tls.{suffix}")
+        (SHARED / f"tls.{suffix}").chmod(0o644)
+    shared, network = f"{SHARED}:/shared", f"{PROJECT}_fleet"
+    vms = f"{PROJECT}_vms:/run/novnc-vms"
+    # A quick look, as tests wait for it.
+    quick = ("--health-interval", "2s")
+    names = [
+        start(
+            *("tcp-vm", "qemu-vm", "--network", network, "--ip", TCP_VM, *quick),
+            environ={"VM_NAME": "mail01", "VNC": "0.0.0.0:5901"},
+        ),
+        start(
+            *("sockets", "console", "--network", "none", "-v", shared, "-v", vms, *quick),
+            environ={"VNC_TARGET": "unix:/run/novnc-vms/web01.vnc", "LISTEN": "unix:/shared/web01"},
+        ),
+        start(
+            *("tcp", "console", "--network", network, "--ip", TCP_CONSOLE, *quick),
+            environ={"VNC_TARGET": f"{PROJECT}-tcp-vm:5901"},
+        ),
+        start(
+            *("tls", "console", "--network", network, "--ip", TLS_CONSOLE, *quick),
+            *("-v", f"{shared}:ro", "-v", vms),
+            environ={
+                "VNC_TARGET": "unix:/run/novnc-vms/db01.vnc",
+                "LISTEN": "0.0.0.0:6443",
+                "TLS_CERT_FILE": "/shared/tls.crt",
+                "TLS_KEY_FILE": "/shared/tls.key",
+            },
+        ),
+    ]
+    wait_healthy([*names, *map(name_of, ("web01", "db01", "endpoint", "gateway"))])
+
+
+def password() -> str:
+    """Return the password that the fleet's setup has told."""
+    found = re.findall(r"with the password (\S+)", compose("logs", "--no-color", "setup"))
+    return str(found[0])
+
+
+def down() -> None:
+    """Remove all of it, and nothing else."""
+    listed = run("docker", "ps", "-aq", "--filter", f"name=^{PROJECT}-").split()
+    if listed:
+        run("docker", "rm", "--force", "--volumes", *listed)
+    compose("down", "--volumes")
+    shutil.rmtree(SHARED, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    {"up": up, "down": down}[sys.argv[1]]()
