@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.novnc.fleet.plugins.module_utils.passwords import hash_password
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 from cryptography import x509
@@ -18,6 +19,8 @@ from novnc_directory.certificates import expires, not_after
 from novnc_directory.rights import CONTROL
 from novnc_directory.settings import Address, Settings, read_settings
 from novnc_directory.vms import Listing, Vm
+
+from tests.harness.project import ROOT
 
 HASH = hash_password("x", b"salt of 16 bytes")
 WRITTEN: dict[str, Any] = {
@@ -156,3 +159,9 @@ def test_why_a_console_cannot_be_shown(
     vm = Vm("kvm1", WEB.name, WEB.uuid, "", state)
     assert views.sentence(vm, age, silent).startswith(said)
     assert bool(views.sentence(vm, age, silent)) == bool(said)
+
+
+def test_browsers_may_have_what_there_is_of_the_portals() -> None:
+    role = ROOT / "roles" / "novnc_gateway"
+    listed = yaml.safe_load((role / "vars" / "main.yml").read_text())["_novnc_gateway_portal"]
+    assert listed == sorted(file.name for file in (role / "files" / "portal").iterdir())

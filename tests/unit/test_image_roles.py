@@ -97,7 +97,7 @@ def in_a_container(written: dict[str, Any], known: dict[str, Any]) -> dict[str, 
     host = {"inventory_hostname": "gw1", "ansible_host": "192.0.2.9", "hostvars": HOSTS}
     groups = {"groups": {"novnc_hypervisors": list(HOSTS)}}
     variables = role.variables(written, {**known, **host, **groups})
-    role.refuse("gateway.yml", "check", variables)
+    role.refuse("gateway.yml", "written", variables)
     settings = variables["_novnc_gateway_settings"]
     made = {name: role.template(name, variables) for name in TEMPLATES}
     files = variables["_novnc_gateway_files"]

@@ -34,7 +34,7 @@ _CONTENT = "/usr/local/lib/novnc-directory/image.json"
 _STATE = "/var/lib/novnc-directory"
 _MORE = frozenset({"novnc_hypervisors", "inventory_hostname"})
 # What is of no use in a container: units, and authorities of a controller.
-_NOT_HERE = ("novnc_pki_dir", "novnc_gateway_manage_units")
+_NOT_HERE = ("novnc_pki_dir", "novnc_gateway_manage_units", "novnc_gateway_firewall")
 
 
 def make(generations: Generations) -> None:
@@ -49,7 +49,7 @@ def make(generations: Generations) -> None:
     with generations.another() as made:
         variables = role.variables(written, {**known, "_novnc_gateway_run": str(made)})
         try:
-            role.refuse(WRITTEN, "check", variables)
+            role.refuse(WRITTEN, "written", variables)
             _write(made, role, variables)
         except TemplateError as error:
             raise said_by(error, WRITTEN) from None
