@@ -62,7 +62,7 @@ def every_page(text: str) -> list[str]:
         pages.portal_page(user=text, hosts=[host(text)], consoles=[console]),
         pages.console_page(console=other, novnc="/novnc/1.7.0"),
         pages.message_page(status=404, title=text, sentence=text),
-        pages.again_page(url=text),
+        pages.again_page(url=f"/login?next={text}"),
     ]
 
 

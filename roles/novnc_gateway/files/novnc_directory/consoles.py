@@ -100,7 +100,6 @@ class Consoles:
                     self._begin_end(console, NO_SUCH_VM)
             elif time.time() - console.begun > _ARRIVES_IN:
                 self._lose(console, LOST)
-        self.sweep()
 
     def _find_again(
         self, identity: str, host: str, told: dict[str, Any], *, is_there: bool
@@ -117,6 +116,8 @@ class Consoles:
         if console:
             self._store.keep(console)
             journal("console-found", **about(console))
+            if reason := self._fault(console):
+                self._begin_end(console, reason)
 
     def _touch(self, console: Console) -> None:
         """Note that who has a console open is not idle."""
