@@ -98,12 +98,28 @@ class RfbClient:
             HopError: Hop ``rfb``: no RFB server, or broken RFB. Hop ``refused``: the server
                 turns this client away, with its reason.
         """
+        self.knock()
+        if _NONE in self.info.security_types:
+            self._stream.send(b"\x01")  # ClientInit (7.3.1): shared, to throw nobody out
+            self._read_server_init()
+        return self.info
+
+    def knock(self) -> ServerInfo:
+        """Shake hands as far as the login and no further: until ClientInit there is no session.
+
+        Security type None is chosen all the same. TigerVNC counts who leaves before the login is
+        over, and after four of them shuts out everybody who comes from that address.
+
+        Returns:
+            What the server said; its name and size are None.
+
+        Raises:
+            HopError: As with `handshake`.
+        """
         self._agree_on_version()
         self.info.security_types = self._read_security_types()
         if _NONE in self.info.security_types:
             self._choose_no_login()
-            self._stream.send(b"\x01")  # ClientInit (7.3.1): shared, to throw nobody out
-            self._read_server_init()
         return self.info
 
     def framebuffer(self) -> Framebuffer:

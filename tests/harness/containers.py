@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
-from tests.harness.fleet import PKI
 from tests.harness.project import CACHE, ROOT
 
+sys.path.insert(0, str(ROOT / "playbooks" / "collections"))
+
+from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
+
+PKI = CACHE / "demo" / "pki"
 PROJECT = "nf4-containers"
 NETWORK = "198.19.94"
 PORT = 8494
@@ -30,8 +33,10 @@ IMAGES = ("console", "endpoint", "gateway", "qemu-vm")
 PORTAL = f"https://localhost:{PORT}"
 SHARED = CACHE / "containers"
 """Sockets and certificates that containers and tests share."""
-HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
-HARDENED += ("--user", "65532", "--pids-limit", "256", "--memory", "512m")
+HARDENED = (
+    *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+    *("--user", "65532", "--pids-limit", "256", "--memory", "512m"),
+)
 TCP_VM, TCP_CONSOLE, TLS_CONSOLE = (f"{NETWORK}.{number}" for number in (20, 21, 22))
 _READY = 60.0
 
@@ -51,7 +56,7 @@ def run(*command: str | Path, **options: Any) -> str:
     if done.returncode:
         words = " ".join(map(str, command))
         raise SystemExit(f"{words} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
+    return str(done.stdout)
 
 
 def compose(*words: str) -> str:

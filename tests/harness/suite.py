@@ -40,10 +40,27 @@ LINTERS: dict[str, list[str]] = {
     "mypy endpoint": ["mypy", "roles/novnc_endpoint/files"],
     "mypy command": ["mypy", "roles/novnc_console/files/novnc_console_command"],
     "mypy directory": ["mypy", "roles/novnc_gateway/files"],
+    "mypy images": [
+        "mypy",
+        *("docker/shared", "docker/console", "docker/endpoint", "docker/gateway", "docker/qemu-vm"),
+    ],
     "mypy tests": ["mypy", "tests", "docker/test-host"],
     "yamllint": ["yamllint", "--strict", "."],
     "ansible-lint": ["ansible-lint", "--strict"],
-    "shellcheck": ["shellcheck", "scripts/setup", ".ci/run", "docker/run", "docker/test-host/boot"],
+    "shellcheck": [
+        "shellcheck",
+        *(
+            "scripts/setup",
+            ".ci/run",
+            "docker/run",
+            "docker/shared/install",
+            "docker/test-host/boot",
+        ),
+    ],
+    "hadolint": [
+        "hadolint",
+        *(f"docker/{name}/Dockerfile" for name in ("console", "endpoint", "gateway", "qemu-vm")),
+    ],
 }
 
 

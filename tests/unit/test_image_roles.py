@@ -48,12 +48,18 @@ PLAYBOOK = """
   gather_facts: false
   vars_files: [{role}/defaults/main.yml, {role}/vars/main.yml, known.yml, written.yml]
   tasks:
-    - ansible.builtin.template: {{src: "{role}/templates/{{{{ item }}}}", dest: "{here}/{{{{ item }}}}"}}
+    - ansible.builtin.template:
+        src: "{role}/templates/{{{{ item }}}}"
+        dest: "{here}/{{{{ item }}}}"
       loop: {templates}
       delegate_to: localhost
     - ansible.builtin.copy:
-        content: "{{{{ {{'settings': _novnc_gateway_settings, 'files': _novnc_gateway_files}} | to_json }}}}"
+        content: "{{{{ made | to_json }}}}"
         dest: {here}/settings.json
+      vars:
+        made:
+          settings: "{{{{ _novnc_gateway_settings }}}}"
+          files: "{{{{ _novnc_gateway_files }}}}"
       delegate_to: localhost
 """
 
@@ -129,7 +135,10 @@ def test_keys_are_the_roles() -> None:
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ({"novnc_gateway_user": {}}, "unknown key 'novnc_gateway_user'; did you mean novnc_gateway_users?"),
+        (
+            {"novnc_gateway_user": {}},
+            "unknown key 'novnc_gateway_user'; did you mean novnc_gateway_users?",
+        ),
         ({"novnc_gateway_port": "443"}, "novnc_gateway_port is '443', which is no int"),
         ({"novnc_gateway_port": True}, "novnc_gateway_port is True, which is no int"),
         ({"novnc_gateway_names": "gw"}, "novnc_gateway_names is 'gw', which is no list"),
@@ -144,7 +153,10 @@ def test_other_keys_and_types_are_refused(written: dict[str, Any], words: str) -
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"novnc_gateway_names": ["https://gw"]}, "'https://gw' in novnc_gateway_names is no public"),
+        (
+            {"novnc_gateway_names": ["https://gw"]},
+            "'https://gw' in novnc_gateway_names is no public",
+        ),
         ({"novnc_gateway_admins": ["kim"]}, "write everyone, user:name or group:name"),
         ({"novnc_gateway_tls_key": ""}, "novnc_gateway_tls_key belong together"),
         ({"novnc_gateway_client_ca": "/ca.crt"}, "novnc_gateway_client_ca belong together"),
@@ -159,6 +171,8 @@ def test_what_the_role_refuses_is_refused(changed: dict[str, Any], words: str) -
 
 def test_every_key_has_a_type_that_is_known() -> None:
     for name in ("novnc_endpoint", "novnc_gateway"):
-        options = yaml.safe_load((ROOT / "roles" / name / "meta" / "argument_specs.yml").read_text())
+        options = yaml.safe_load(
+            (ROOT / "roles" / name / "meta" / "argument_specs.yml").read_text()
+        )
         kinds = {one["type"] for one in options["argument_specs"]["main"]["options"].values()}
         assert kinds <= set(roles._TYPES)

@@ -36,7 +36,8 @@ def main() -> None:
     }
     if settings.tls:
         environ["NOVNC_CONSOLE_TLS_CERT"], environ["NOVNC_CONSOLE_TLS_KEY"] = settings.tls
-    os.execve(sys.executable, [sys.executable, "-I", "-S", content["program"]], environ)
+    command = [sys.executable, "-I", "-S", content["program"]]
+    os.execve(command[0], command, environ)  # noqa: S606 (there is no shell, and none is wanted)
 
 
 if __name__ == "__main__":

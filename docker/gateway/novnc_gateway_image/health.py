@@ -27,7 +27,9 @@ def main() -> None:
     where = inside(TcpTarget(health["address"], int(health["port"])))
     check(
         lambda: fetched(where, "/healthz", tls=True, host=health["name"]),
-        lambda: an_endpoint_answers(fetched(parse_target(health["metrics"]), "/metrics", tls=False)),
+        lambda: an_endpoint_answers(
+            fetched(parse_target(health["metrics"]), "/metrics", tls=False)
+        ),
     )
 
 

@@ -33,7 +33,8 @@ def main() -> None:
     kvm = os.access("/dev/kvm", os.R_OK | os.W_OK)
     print(f"{settings.name}: VNC at {settings.vnc}, {'KVM' if kvm else 'no KVM'}", file=sys.stderr)
     os.umask(_OWN_GROUP)
-    os.execv(QEMU, [QEMU, *arguments(settings, disk, kvm=kvm)])
+    command = [QEMU, *arguments(settings, disk, kvm=kvm)]
+    os.execv(QEMU, command)  # noqa: S606 (there is no shell, and none is wanted)
 
 
 def _disk(settings: Settings) -> str:

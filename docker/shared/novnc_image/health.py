@@ -2,8 +2,8 @@
 # Apache License 2.0 (see LICENSE)
 """Whether a container does its work, as its HEALTHCHECK asks.
 
-A VNC server is asked for its first words and left: whoever has said nothing yet is nobody's
-session, neither the server's nor ours.
+A VNC server is spoken to as far as the login and no further: that is nobody's session, neither the
+server's nor ours.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from contextlib import closing
 from ansible_collections.novnc.fleet.plugins.module_utils.connect import connect_tcp, connect_unix
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import Deadline, HopError
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget, UnixTarget
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 from ansible_collections.novnc.fleet.plugins.module_utils.stream import SocketStream
 
 TIMEOUT = 4.0
 """Seconds for each question; docker gives all of them the time that the image says."""
-_GREETING = b"RFB "
+NO_LOGIN = "none"
 
 
 def connect(target: TcpTarget | UnixTarget) -> SocketStream:
@@ -32,17 +33,13 @@ def connect(target: TcpTarget | UnixTarget) -> SocketStream:
     return connect_tcp(target.host, target.port, deadline)
 
 
-def speaks_rfb(target: TcpTarget | UnixTarget) -> None:
-    """See that a VNC server greets. Raises HopError."""
+def speaks_rfb(target: TcpTarget | UnixTarget) -> bool:
+    """See that a VNC server shakes hands; return whether it wants a login. Raises HopError."""
     with connect(target) as stream:
-        greeting = stream.read_exactly(len(_GREETING))
-    if greeting != _GREETING:
-        raise HopError("rfb", f"{target} greets with {greeting!r}, as no VNC server does")
+        return NO_LOGIN not in RfbClient(stream).knock().security_names
 
 
-def fetched(
-    where: TcpTarget | UnixTarget, path: str, *, tls: bool, host: str = "localhost"
-) -> str:
+def fetched(where: TcpTarget | UnixTarget, path: str, *, tls: bool, host: str = "localhost") -> str:
     """Return what a listener of our own answers over HTTP, if that is 200. Raises HopError."""
     stream = connect(where)
     with closing(http.client.HTTPConnection(host, timeout=TIMEOUT)) as connection:

@@ -39,7 +39,7 @@ class Program:
     """
 
     name: str
-    command: Sequence[str]
+    command: list[str]
     stop: signal.Signals = signal.SIGTERM
     listener: int | None = None
     vital: bool = True

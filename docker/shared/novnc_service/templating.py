@@ -66,7 +66,7 @@ TESTS = {
 
 
 def _literal(expression: str) -> str:
-    """Return an expression of a variable, in which, unlike in a template, backslashes are just that."""
+    """Return an expression of a variable, in which backslashes are just that."""
     return expression.replace("\\", "\\\\")
 
 

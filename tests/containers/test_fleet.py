@@ -1,0 +1,265 @@
+"""The fleet of docker/compose.yml: what people meet, VMs that come and go, and what they run by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import guest_image
+import pytest
+import yaml
+from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError, StreamClosedError
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
+from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStream
+from playwright.sync_api import Browser, expect
+
+from tests.browser.test_portal import Person
+from tests.browser.viewer import TIMEOUT_MS
+from tests.containers.conftest import Portal
+from tests.harness import containers
+from tests.harness.containers import compose, health, inspected, name_of, run
+from tests.harness.fleet import background
+from tests.harness.waiting import wait_until
+
+SOON = 15.0
+"""Seconds in which the portal has to know."""
+WRITTEN = "/etc/novnc-fleet/gateway.yml"
+
+
+@pytest.mark.parametrize("vm", ["web01", "db01"])
+def test_a_vm_is_shown_through_the_gateway(portal: Portal, vm: str) -> None:
+    with portal.open(vm) as stream:
+        client = RfbClient(stream)
+        assert client.handshake().name == f"QEMU ({vm})"
+        assert background(client) == guest_image.colour(vm)
+
+
+def test_people_find_both_vms_and_use_them(browser: Browser, portal: Portal) -> None:
+    with browser.new_context() as context:
+        account = {"name": "admin", "password": portal.password}
+        admin = Person(context, containers.PORTAL, account)
+        admin.log_in()
+        expect(admin.page.locator("#hosts li .name")).to_have_text(["db01", "web01"])
+        viewers = [admin.open({"vm": vm, "host": "compose"}) for vm in ("web01", "db01")]
+        for viewer in viewers:
+            viewer.use()
+        assert admin.complaints.union(*(one.complaints for one in viewers)) == set()
+        assert urlsplit(admin.page.url).scheme == "https"
+
+
+@pytest.mark.parametrize("vm", ["web01", "db01"])
+def test_a_killed_vm_is_off_soon_and_comes_back(portal: Portal, browser: Browser, vm: str) -> None:
+    assert portal.state(vm) == "running"
+    with browser.new_context() as context:
+        admin = Person(context, containers.PORTAL, {"name": "admin", "password": portal.password})
+        admin.log_in()
+        row = admin.page.locator("#hosts li", has_text=vm)
+        expect(row).to_contain_text("running", timeout=TIMEOUT_MS)
+        run("docker", "kill", name_of(vm))
+        expect(row).to_contain_text("off", timeout=SOON * 1000)
+        assert portal.state(vm) == "off"
+        run("docker", "start", name_of(vm))
+        expect(row).to_contain_text("running", timeout=SOON * 1000)
+    with portal.open(vm) as stream:
+        assert RfbClient(stream).handshake().name == f"QEMU ({vm})"
+
+
+def sessions() -> str:
+    """Return what the endpoint counts as sessions."""
+    script = (
+        "import http.client, socket\n"
+        "line = http.client.HTTPConnection('localhost')\n"
+        "line.sock = socket.socket(socket.AF_UNIX)\n"
+        "line.sock.connect('/run/novnc-endpoint/control/main.sock')\n"
+        "line.request('GET', '/sessions/ended?after=0')\n"
+        "print(line.getresponse().read().decode())\n"
+    )
+    return run("docker", "exec", name_of("endpoint"), "python3", "-c", script)
+
+
+@pytest.mark.parametrize("service", ["web01", "endpoint", "gateway"])
+def test_its_health_is_no_session(portal: Portal, service: str) -> None:
+    assert health(name_of(service)) == "healthy"
+    before = sessions()
+    config = inspected(name_of(service), ".Config.Healthcheck.Test")
+    run("docker", "exec", name_of(service), *config[1:])
+    assert sessions() == before
+    with portal.open("web01") as stream:
+        RfbClient(stream).handshake()
+    wait_until(lambda: sessions() != before, 30, "a session that is one")
+
+
+def test_health_needs_a_vm_that_greets() -> None:
+    name = name_of("endpoint")
+    command = inspected(name, ".Config.Healthcheck.Test")[1:]
+    with paused("web01"):
+        run("docker", "exec", name, *command)  # the other one greets
+        with paused("db01"), pytest.raises(SystemExit, match=r"did not answer|in time|timed out"):
+            run("docker", "exec", name, *command)
+    with paused("endpoint"):
+        gateway = name_of("gateway")
+        asked = inspected(gateway, ".Config.Healthcheck.Test")[1:]
+        wait_until(lambda: "none of the endpoints" in complaint(gateway, asked), 60, "unhealth")
+    wait_until(lambda: complaint(gateway, asked) == "", 60, "health")
+
+
+def complaint(name: str, command: list[str]) -> str:
+    """Return what a container's health is missing; nothing where it is healthy."""
+    try:
+        run("docker", "exec", name, *command)
+    except SystemExit as error:
+        return str(error)
+    return ""
+
+
+@contextmanager
+def paused(service: str) -> Iterator[None]:
+    """Have a container stand still."""
+    run("docker", "pause", name_of(service))
+    try:
+        yield
+    finally:
+        run("docker", "unpause", name_of(service))
+
+
+def write(text: str) -> None:
+    """Write the gateway's one file, which it may not write itself."""
+    volume = f"{containers.PROJECT}_gateway:/settings"
+    script = 'printf %s "$TEXT" >/settings/gateway.yml'
+    run(
+        *("docker", "run", "--rm", "-v", volume, "--network", "none", "-e", f"TEXT={text}"),
+        *("--user", "65532", "--entrypoint", "sh", containers.image("gateway"), "-euc", script),
+    )
+
+
+@pytest.fixture
+def written(gateway: str) -> Iterator[str]:
+    """Return what is written, and write it again at the end."""
+    text = run("docker", "exec", gateway, "cat", WRITTEN)
+    yield text
+    write(text)
+    reload(gateway)
+
+
+def reload(gateway: str) -> str:
+    """Have the gateway read its file; return what it says then."""
+    before = len(logs(gateway))
+    run("docker", "kill", "--signal", "HUP", gateway)
+    wait_until(
+        lambda: any(
+            word in logs(gateway)[before:] for word in ("read anew", "nothing has changed")
+        ),
+        30,
+        "a word of the reload",
+    )
+    return logs(gateway)[before:]
+
+
+def logs(name: str) -> str:
+    """Return all that a container has said."""
+    return run("sh", "-c", f"docker logs {name} 2>&1")
+
+
+def test_a_reload_takes_what_is_new_and_drops_no_console(
+    gateway: str, portal: Portal, written: str
+) -> None:
+    with portal.open("web01") as stream:
+        client = RfbClient(stream)
+        client.handshake()
+        settings = yaml.safe_load(written)
+        settings["novnc_gateway_users"]["kim"] = {"password": "kim's password"}
+        settings["novnc_gateway_http_port"] = 8080
+        write(yaml.safe_dump(settings))
+        assert "read anew" in reload(gateway)
+        # nginx's part, and the directory's.
+        asked = (
+            "import urllib.request as r; print(r.urlopen(r.Request('http://127.0.0.1:8080/',"
+            f" headers={{'Host': 'localhost:{containers.PORT}'}})).status)"
+        )
+        wait_until(
+            lambda: "CERTIFICATE_VERIFY" in complaint(gateway, ["python3", "-c", asked]),
+            30,
+            "a redirect to https",
+        )
+        assert Portal(portal.ca, portal.password).shown().keys() == {"web01", "db01"}
+        assert background(client) == guest_image.colour("web01")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("novnc_gateway_user: {}", "unknown key 'novnc_gateway_user'; did you mean"),
+        ("novnc_gateway_names: ['https://x']", "is no public name"),
+        ("novnc_gateway_tls_cert: /x", "novnc_gateway_tls_cert and novnc_gateway_tls_key belong"),
+        ("novnc_hypervisors: {hosts: [kvm1]}", "novnc_hypervisors is no group of hosts"),
+        ("novnc_hypervisors: {hosts: {kvm1: {ansible_host: kvm1.example}}}", "write the host's IP"),
+        ("{", "is no YAML"),
+    ],
+)
+def test_a_reload_takes_nothing_that_cannot_work(
+    gateway: str, portal: Portal, written: str, text: str, words: str
+) -> None:
+    write(text)
+    said = reload(gateway)
+    assert "nothing has changed" in said
+    assert words in said
+    assert portal.state("web01") == "running"
+
+
+def test_the_directory_dies_and_consoles_live_on(gateway: str, portal: Portal) -> None:
+    with portal.open("web01") as stream:
+        client = RfbClient(stream)
+        client.handshake()
+        script = (
+            "import os, signal\n"
+            "for pid in filter(str.isdecimal, os.listdir('/proc')):\n"
+            "    if b'novnc_directory\\0' in open(f'/proc/{pid}/cmdline', 'rb').read():\n"
+            "        os.kill(int(pid), signal.SIGKILL)\n"
+        )
+        run("docker", "exec", gateway, "python3", "-c", script)
+        wait_until(lambda: "is started again" in logs(gateway), 30, "another directory")
+        assert background(client) == guest_image.colour("web01")
+    assert portal.state("web01") == "running"
+
+
+@pytest.mark.parametrize("service", ["endpoint", "gateway"])
+def test_it_ends_when_told_to_and_visitors_are_told(portal: Portal, service: str) -> None:
+    name = name_of(service)
+    with portal.open("db01") as stream:
+        RfbClient(stream).handshake()
+        run("docker", "stop", name)
+        try:
+            assert inspected(name, ".State.ExitCode") == 0
+            words = last_words(stream)
+            if service == "endpoint":
+                assert "has been stopped" in words
+        finally:
+            run("docker", "start", name)
+    wait_until(lambda: "db01" in shown(portal), 60, "the fleet")
+    wait_until(lambda: portal.state("db01") == "running", 60, "the fleet")
+
+
+def last_words(stream: ByteStream) -> str:
+    """Read until the other side closes; return how."""
+    try:
+        while True:
+            stream.receive()
+    except (StreamClosedError, HopError) as ended:
+        return str(ended)
+
+
+def shown(portal: Portal) -> set[str]:
+    """Return which VMs the portal has; none where it does not answer."""
+    try:
+        return set(portal.shown())
+    except (OSError, ValueError):
+        return set()
+
+
+def test_another_start_makes_nothing_anew(portal: Portal) -> None:
+    compose("up", "-d")
+    wait_until(lambda: "web01" in shown(portal), 60, "the fleet")
+    assert containers.password() == portal.password
+    assert os.path.exists(portal.ca)
