@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 from collections.abc import Callable
 from ssl import TLSVersion
 
 import pytest
+from ansible_collections.novnc.fleet.plugins.plugin_utils import pki
 
-from tests.endpoint.conftest import PKI, Endpoint, refusal
+from tests.endpoint.conftest import GATEWAY, PKI, Endpoint, refusal
+from tests.endpoint.test_reload import CERTIFICATES, changed, reload_is_refused
+from tests.harness.waiting import wait_until
 
 Certificate = Callable[..., tuple[str, str]]
 
@@ -98,3 +102,50 @@ def test_the_sandbox_is_tight(plain: Endpoint, libvirt: Endpoint) -> None:
 def test_a_certificate_that_is_not_there_is_named(plain: Endpoint) -> None:
     error = refusal(lambda: plain.open("web01", identity=("/missing.crt", "/missing.key")))
     assert "cannot load the certificate '/missing.crt'" in str(error)
+
+
+def come_back(endpoint: Endpoint, identity: tuple[str, str]) -> Callable[[], tuple[bool, int]]:
+    """Visit, and return what visits again with the same ticket.
+
+    That tells whether the ticket was taken, and the status of the answer.
+    """
+    context = ssl.create_default_context(cafile=PKI / "ca.crt")
+    context.load_cert_chain(*identity)
+
+    def visit(before: ssl.SSLSession | None) -> tuple[ssl.SSLSession, bool, int]:
+        line = http.client.HTTPSConnection(endpoint.address)
+        with (
+            socket.create_connection((endpoint.address, 16900), timeout=10) as sock,
+            context.wrap_socket(sock, server_hostname=endpoint.address, session=before) as tls,
+        ):
+            line.sock = tls
+            line.request("GET", "/healthz")
+            answer = line.getresponse()
+            answer.read()
+            assert tls.session
+            return tls.session, bool(tls.session_reused), answer.status
+
+    session, resumed, status = visit(None)
+    assert (resumed, status) == (False, 200)
+    return lambda: visit(session)[1:]
+
+
+def test_a_ticket_is_good_until_other_certificates_are_in_force(plain: Endpoint) -> None:
+    again = come_back(plain, GATEWAY)
+    assert again() == (True, 200)
+    # Certificates of no use leave those of before in force, and the list is asked all the same.
+    with changed(plain, allowed_names=["another"]):
+        plain.on.check_output(f"echo rubbish > {CERTIFICATES}/tls.key")
+        reload_is_refused(plain)
+        assert again() == (True, 403)
+    assert again() == (False, 200)
+
+
+def test_no_ticket_outlasts_its_certificate(
+    plain: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pki, "DAYS", 5 / 86400)
+    pki.Authority(PKI).issue([pki.Request("brief", "client", ("gateway",))])
+    again = come_back(plain, (str(PKI / "brief.crt"), str(PKI / "brief.key")))
+    assert again() == (True, 200)
+    wait_until(lambda: again() == (True, 403), 30, "a refusal for a certificate that has ended")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from novnc_endpoint.metrics import exposition, process_now
 from novnc_endpoint.session import INTERNAL, Session
 from novnc_endpoint.sessions import FullError, Sessions, TakenError, journal
 from novnc_endpoint.settings import Settings
-from novnc_endpoint.tls import certificate_names
+from novnc_endpoint.tls import certificate_names, has_ended
 from novnc_endpoint.upgrade import HandOver, handshake_fault
 from novnc_endpoint.visitor import session_of, visitor_of
 from novnc_endpoint.vnc_servers import NoConsoleError, connect
@@ -78,6 +79,8 @@ class Endpoint:
         peercert = transport.get_extra_info("peercert") if transport else None
         names = certificate_names(peercert or {})
         self._check_name(names)
+        if peercert and has_ended(peercert, time.time()):
+            raise web.HTTPForbidden(text="the certificate has ended since the last visit\n")
         if "Origin" in request.headers:
             raise web.HTTPForbidden(text="pages are served by the gateway, not from here\n")
         request["names"] = names
