@@ -136,8 +136,7 @@ function filter() {
   for (const section of hosts.children) {
     let here = 0;
     for (const row of section.querySelectorAll("li")) {
-      const text = textOf(row);
-      const found = words.every((word) => text.includes(word));
+      const found = words.every((word) => textOf(row).includes(word));
       if (row.hidden === found) row.hidden = !found;
       row.classList.remove("chosen");
       first ??= found ? row : null;
