@@ -34,9 +34,14 @@ class Door:
     tls: bool
 
     @property
+    def host(self) -> str:
+        """What a browser says where it goes: with the port, unless that is https's own."""
+        return self.address if self.tls and self.port == 443 else f"{self.address}:{self.port}"
+
+    @property
     def origin(self) -> str:
         """What a browser calls the page that it loaded from here."""
-        return f"http{'s' if self.tls else ''}://{self.address}:{self.port}"
+        return f"http{'s' if self.tls else ''}://{self.host}"
 
     @property
     def path(self) -> str:
@@ -57,7 +62,7 @@ class Door:
     def request(self) -> bytes:
         """What is sent to open the WebSocket (RFC 6455, section 4.1)."""
         return (
-            f"GET {self.path} HTTP/1.1\r\nHost: {self.address}:{self.port}\r\n"
+            f"GET {self.path} HTTP/1.1\r\nHost: {self.host}\r\n"
             f"Upgrade: websocket\r\nConnection: Upgrade\r\n{self.headers}"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         ).encode("ascii")
@@ -74,8 +79,12 @@ def tls_context() -> ssl.SSLContext:
 _TLS = tls_context()
 
 
-def open_session(door: Door, hello: bytes = HELLO) -> socket.socket:
+def open_session(
+    door: Door, hello: bytes = HELLO, tls_session: ssl.SSLSession | None = None
+) -> socket.socket:
     """Return a connection on which the proxy has upgraded and delivered ``hello``.
+
+    ``tls_session`` is that of an earlier connection, as browsers keep it.
 
     Raises:
         BenchError: It answered something else.
@@ -87,7 +96,7 @@ def open_session(door: Door, hello: bytes = HELLO) -> socket.socket:
         sock.connect((door.address, door.port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if door.tls:
-            sock = door.context.wrap_socket(sock)
+            sock = door.context.wrap_socket(sock, session=tls_session)
         sock.sendall(door.request)
         _expect_answer(sock, hello)
     except BaseException:

@@ -114,7 +114,7 @@ def _throughput(host: Host) -> list[Measure]:
             before = host.cpu_seconds(way.unit)
             start = time.perf_counter()
             sock.sendall(ECHO_SENT)
-            _read_flood(sock)
+            read_flood(sock)
             elapsed = time.perf_counter() - start
             work[way].append((host.cpu_seconds(way.unit) - before) / (FLOOD_BYTES / _GB))
         return [elapsed / (FLOOD_BYTES / _GB)]
@@ -175,7 +175,7 @@ def _read(sock: socket.socket, count: int) -> None:
         count -= len(data)
 
 
-def _read_flood(sock: socket.socket) -> None:
+def read_flood(sock: socket.socket) -> None:
     """Read up to the end of what is sent, whatever frames it comes in."""
     room = memoryview(bytearray(256 * 1024))
     tail = b""

@@ -8,7 +8,6 @@ the endpoint's certificate; it runs without numpy, which makes it the lighter an
 
 from __future__ import annotations
 
-import base64
 import shlex
 import ssl
 import zipfile
@@ -111,6 +110,17 @@ def raw_echo(host: Host) -> tuple[str, int]:
     return host.address, _SERVERS[ECHO][0]
 
 
+def programs(directory: str) -> dict[str, bytes]:
+    """Return the server without a screen and the newest websockify, as files of a directory."""
+    server = ROOT / "tests/harness/vnc_server.py"
+    files = {f"{directory}/{server.name}": server.read_bytes()}
+    with zipfile.ZipFile(releases.wheel(WEBSOCKIFY)) as packed:
+        for name in packed.namelist():
+            if name.startswith("websockify/"):
+                files[f"{directory}/{name}"] = packed.read(name)
+    return files
+
+
 def _websockify(*words: str) -> str:
     etc = "/etc/novnc-fleet/endpoint"
     options = [f"--cert={etc}/tls.crt", f"--key={etc}/tls.key", "--ssl-only", *words]
@@ -145,24 +155,15 @@ def _units(host: Host, vm: str) -> dict[str, str]:
 
 def _install(host: Host, vm: str) -> None:
     """Put everything but the endpoint on a host, and start what waits for visitors."""
-    wheel = releases.wheel(WEBSOCKIFY)
-    files = {f"{_DIRECTORY}/vnc_server.py": (ROOT / "tests/harness/vnc_server.py").read_bytes()}
-    with zipfile.ZipFile(wheel) as packed:
-        for name in packed.namelist():
-            if name.startswith("websockify/"):
-                files[f"{_DIRECTORY}/{name}"] = packed.read(name)
+    files = programs(_DIRECTORY)
     for name, text in _units(host, vm).items():
         section = "Socket" if name.endswith(".socket") else "Service"
         limits = "" if section == "Socket" else f"RuntimeMaxSec={_LONGEST}\nLimitNOFILE=65536\n"
         unit = f"[Unit]\nStartLimitIntervalSec=0\n[{section}]\n{text}\n{limits}"
         files[f"{_UNITS}/{_PREFIX}{name}"] = unit.encode()
-    lines = [
-        f"mkdir -p {shlex.quote(path.rpartition('/')[0])}\n"
-        f"base64 -d >{shlex.quote(path)} <<'END'\n{base64.encodebytes(content).decode()}END"
-        for path, content in files.items()
-    ]
+    host.put(files)
     etc = "/etc/novnc-fleet/endpoint"
-    lines += [
+    lines = [
         f"mkdir -p {_DIRECTORY}/tls",
         f"cp {etc}/ca.crt {_DIRECTORY}/tls/ca-cert.pem",
         f"cp {etc}/tls.crt {_DIRECTORY}/tls/server-cert.pem",

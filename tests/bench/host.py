@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shlex
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from tests.harness.project import CACHE, ROOT
 
 @dataclass(frozen=True)
 class Host:
-    """A hypervisor with direct consoles.
+    """A host of the fleet.
 
     Attributes:
         name: Its name in the inventory.
@@ -53,6 +56,15 @@ class Host:
         if done.returncode:
             raise BenchError(f"{self.name}: {script.strip()[:200]!r} failed: {done.stderr.strip()}")
         return done.stdout
+
+    def put(self, files: Mapping[str, bytes]) -> None:
+        """Write files, with the directories that they are in. Raises BenchError."""
+        lines = [
+            f"mkdir -p {shlex.quote(path.rpartition('/')[0])}\n"
+            f"base64 -d >{shlex.quote(path)} <<'END'\n{base64.encodebytes(content).decode()}END"
+            for path, content in files.items()
+        ]
+        self.shell("\n".join(lines))
 
     def disconnect(self) -> None:
         """End the shared ssh connection."""
@@ -108,11 +120,11 @@ def measured_hosts(control: Path) -> list[Host]:
     Their ssh connections' sockets are made in ``control``.
     """
     inventories = (INVENTORY, ROOT / "molecule" / "direct" / "inventory")
-    groups = [
-        (inventory, group)
-        for inventory in inventories
-        for group in yaml.safe_load((inventory / "hosts.yml").read_text()).values()
-    ]
+    return [host for one in inventories for host in hosts_of(one, control) if host.vms]
+
+
+def hosts_of(inventory: Path, control: Path) -> list[Host]:
+    """Return the hosts of an inventory; their ssh connections' sockets are made in ``control``."""
     return [
         Host(
             name,
@@ -122,11 +134,10 @@ def measured_hosts(control: Path) -> list[Host]:
                 for key in ("novnc_console_tls_cert", "novnc_console_tls_key")
                 if values.get(key)
             ),
-            values["novnc_vms"],
+            values.get("novnc_vms", {}),
             inventory,
             control / name,
         )
-        for inventory, group in groups
-        for name, values in group["hosts"].items()
-        if values.get("novnc_vms")
+        for group in yaml.safe_load((inventory / "hosts.yml").read_text()).values()
+        for name, values in group.get("hosts", {}).items()
     ]

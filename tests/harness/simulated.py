@@ -91,16 +91,17 @@ class Endpoint:
 
 
 class Endpoints:
-    """Some of them, each on an address of its own; served by a thread while the context lasts.
+    """Some of them, each on an address or port of its own; a thread serves while the context lasts.
 
     Attributes:
         pki: Directory of the certificates: ``ca.crt``, ``gw1.crt``, ``gw1.key``.
     """
 
-    def __init__(self, pki: Path, hosts: list[str]) -> None:
+    def __init__(self, pki: Path, hosts: list[str], address: str = "") -> None:
+        """Make them, all on one address where there is one."""
         self.pki = pki
         self.by_host = {
-            host: Endpoint(host, f"127.0.{62 + number // 250}.{number % 250 + 1}")
+            host: Endpoint(host, address or f"127.0.{62 + number // 250}.{number % 250 + 1}")
             for number, host in enumerate(hosts)
         }
         self._servers: list[asyncio.Server] = []
