@@ -54,6 +54,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+url:
+  description: What was asked for.
+  type: str
+  returned: success
+  sample: https://consoles.example.com/healthz
 """
 
 import http.client
@@ -174,9 +179,10 @@ def main() -> None:
         )
     except (OSError, ValueError) as error:
         found = f"cannot be told from others: {error}"
+    url = f"https://{name}/healthz"
     if found:
-        module.fail_json(msg=f"https://{name}/healthz, asked at {join(address, port)}, {found}")
-    module.exit_json(changed=False)
+        module.fail_json(msg=f"{url}, asked at {join(address, port)}, {found}")
+    module.exit_json(changed=False, url=url)
 
 
 if __name__ == "__main__":
