@@ -18,6 +18,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.passwords import (
     hash_password,
 )
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
+from novnc_service.generations import write
 
 ROOT = Path("/var/lib/novnc-setup")
 USER = "admin"
@@ -46,22 +47,27 @@ def main() -> None:
     }.items():
         shutil.copy(pki / source, target)
     shutil.copy(pki / "ca.crt", gateway / "gateway" / "ca.crt")
+    # Kept where nobody else looks, so that another start can tell it again.
+    kept = pki / "password"
+    if not kept.exists():
+        kept.touch(mode=0o600)
+        kept.write_text(secrets.token_urlsafe(12), encoding="utf-8")
     written = gateway / "gateway.yml"
-    if written.exists():
-        print(f"https://{portal}/ (the account is there since the first start)")
-        return
-    password = secrets.token_urlsafe(12)
-    settings = {
+    if not written.exists():
+        write(
+            written, yaml.safe_dump(_settings(portal, endpoint, kept.read_text(encoding="utf-8")))
+        )
+    print(f"https://{portal}/ as {USER}, with the password {kept.read_text(encoding='utf-8')}")
+
+
+def _settings(portal: str, endpoint: str, password: str) -> dict[str, object]:
+    hashed = hash_password(password, secrets.token_bytes(SALT_BYTES))
+    return {
         "novnc_gateway_names": [portal],
-        "novnc_gateway_users": {
-            USER: {"password_hash": hash_password(password, secrets.token_bytes(SALT_BYTES))}
-        },
+        "novnc_gateway_users": {USER: {"password_hash": hashed}},
         "novnc_gateway_admins": [f"user:{USER}"],
         "novnc_hypervisors": {"hosts": {"compose": {"ansible_host": endpoint}}},
     }
-    written.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    written.chmod(0o600)
-    print(f"https://{portal}/ as {USER}, with the password {password}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,7 +22,7 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 from tests.browser.viewer import Viewer, chromium, trust
 from tests.harness import containers
 from tests.harness.containers import PKI, PORT, PROJECT, TCP_CONSOLE, TLS_CONSOLE
-from tests.harness.fleet import Console
+from tests.harness.fleet import Answer, Console
 from tests.harness.project import CACHE
 
 SCREENSHOTS = CACHE / "screenshots"
@@ -72,21 +73,23 @@ class Portal:
     def __init__(self, ca: str, password: str) -> None:
         self.ca, self.password = ca, password
         form = urlencode({"username": "admin", "password": password})
-        answer = self._request("POST", "/login", form)
-        assert answer.status == 303, answer.read()
+        answer = self._ask("POST", "/login", form)
+        assert answer.status == 303, answer.content
         self.cookie = str(answer.headers["Set-Cookie"]).partition(";")[0]
 
-    def _request(self, method: str, path: str, body: str = "", **headers: str) -> Any:
-        line = http.client.HTTPSConnection(
-            "localhost", PORT, context=ssl.create_default_context(cafile=self.ca), timeout=30
-        )
+    def _ask(self, method: str, path: str, body: str = "", **headers: str) -> Answer:
+        context = ssl.create_default_context(cafile=self.ca)
         sent = {"Origin": containers.PORTAL, "Content-Type": "application/x-www-form-urlencoded"}
-        line.request(method, path, body, {**sent, **headers})
-        return line.getresponse()
+        with closing(
+            http.client.HTTPSConnection("localhost", PORT, context=context, timeout=30)
+        ) as line:
+            line.request(method, path, body, {**sent, **headers})
+            answer = line.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
 
     def shown(self) -> dict[str, dict[str, Any]]:
         """Return what may be opened, by the VMs' names."""
-        listed = json.loads(self._request("GET", "/consoles.json", Cookie=self.cookie).read())
+        listed = json.loads(self._ask("GET", "/consoles.json", Cookie=self.cookie).content)
         return {one["vm"]: one for one in listed}
 
     def state(self, vm: str) -> str:

@@ -21,7 +21,18 @@ from tests.browser.test_consoles import (  # noqa: F401 (pytest runs them)
     test_console_shows_its_guest_and_takes_keys,
     test_page_of_a_foreign_origin_is_refused,
 )
-from tests.harness.containers import HARDENED, PROJECT, SHARED, health, image, inspected, run
+from tests.containers.conftest import CONSOLES
+from tests.harness.containers import (
+    HARDENED,
+    PROJECT,
+    SHARED,
+    checks,
+    health,
+    image,
+    inspected,
+    logs,
+    run,
+)
 from tests.harness.fleet import Console, background
 from tests.harness.waiting import wait_until
 from tests.integration.test_console import (  # noqa: F401 (pytest runs them)
@@ -64,11 +75,6 @@ def test_a_name_that_leads_there_is_no_page_of_its_own(host: str) -> None:
     assert refused.value.http_status == 403
 
 
-def processes(name: str) -> int:
-    """Return how many processes a container has: the console's own, and one for each visitor."""
-    return len(run("docker", "top", name, "-o", "pid").splitlines()) - 1
-
-
 def test_it_is_healthy_while_its_vnc_server_is_there() -> None:
     console, vm = f"{PROJECT}-tcp", f"{PROJECT}-tcp-vm"
     assert health(console) == health(vm) == "healthy"
@@ -81,11 +87,13 @@ def test_it_is_healthy_while_its_vnc_server_is_there() -> None:
 
 
 def test_its_health_is_no_session() -> None:
-    log = run("docker", "logs", f"{PROJECT}-sockets")
-    checks = len(inspected(SOCKETS, ".State.Health.Log"))
-    assert checks > 0
-    # websockify says so for each session.
-    assert "connecting to" not in log
+    name = f"{PROJECT}-tcp"
+    sessions = logs(name).count("connecting to")
+    known = checks(name)
+    wait_until(lambda: len(checks(name) - known) > 1, 60, "two more checks")
+    assert logs(name).count("connecting to") == sessions
+    with CONSOLES[0].session():
+        assert logs(name).count("connecting to") == sessions + 1
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,16 @@ def inspected(what: str, form: str) -> Any:
     return json.loads(run("docker", "inspect", "-f", f"{{{{json {form}}}}}", what))
 
 
+def logs(name: str) -> str:
+    """Return all that a container has said."""
+    return run("sh", "-c", f"docker logs {name} 2>&1")
+
+
+def checks(name: str) -> set[str]:
+    """Return when a container's health was asked for last, five times at most."""
+    return {one["Start"] for one in inspected(name, ".State.Health.Log")}
+
+
 def health(name: str) -> str:
     """Return what a container's health is said to be."""
     return str(inspected(name, ".State.Health.Status"))
@@ -108,7 +118,7 @@ def wait_healthy(names: Sequence[str]) -> None:
         while (found := health(name)) != "healthy":
             if time.monotonic() > deadline:
                 log = inspected(name, ".State.Health.Log")
-                raise SystemExit(f"{name} is {found}: {log}\n{run('docker', 'logs', name)}")
+                raise SystemExit(f"{name} is {found}: {log}\n{logs(name)}")
             time.sleep(0.2)
 
 
