@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,7 @@ PLAYBOOK = """
         content: "{{{{ made | to_json }}}}"
         dest: {here}/settings.json
       vars:
-        made:
-          settings: "{{{{ _novnc_gateway_settings }}}}"
-          files: "{{{{ _novnc_gateway_files }}}}"
+        made: {{settings: "{{{{ _{name}_settings }}}}", files: "{{{{ _{name}_files }}}}"}}
       delegate_to: localhost
 """
 
@@ -69,7 +68,13 @@ def own_roles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roles, "ROLES", ROOT / "roles")
 
 
-def by_ansible(here: Path, written: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:
+def by_ansible(
+    here: Path,
+    written: dict[str, Any],
+    known: dict[str, Any],
+    name: str = "novnc_gateway",
+    templates: Sequence[str] = TEMPLATES,
+) -> dict[str, Any]:
     """Return what Ansible makes."""
     inventory = {
         "novnc_gateways": {"hosts": {"gw1": {"ansible_host": "192.0.2.9"}}},
@@ -80,10 +85,10 @@ def by_ansible(here: Path, written: dict[str, Any], known: dict[str, Any]) -> di
     texts["written.yml"] = texts["written.yml"].replace("{{ db }}", "{{ '{{ db }}' }}")
     texts["hosts.yml"] = json.dumps(inventory)
     texts["play.yml"] = PLAYBOOK.format(
-        role=ROOT / "roles" / "novnc_gateway", here=here, templates=json.dumps(TEMPLATES)
+        role=ROOT / "roles" / name, name=name, here=here, templates=json.dumps(templates)
     )
-    for name, text in texts.items():
-        (here / name).write_text(text)
+    for file, text in texts.items():
+        (here / file).write_text(text)
     done = subprocess.run(
         [BIN / "ansible-playbook", "-i", here / "hosts.yml", here / "play.yml"],
         env=ENV,
@@ -93,7 +98,7 @@ def by_ansible(here: Path, written: dict[str, Any], known: dict[str, Any]) -> di
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    made = {name: (here / name).read_text() for name in TEMPLATES}
+    made = {file: (here / file).read_text() for file in templates}
     return {**made, "settings": json.loads((here / "settings.json").read_text())}
 
 
@@ -121,6 +126,33 @@ def test_gateway_is_the_same(
         "_novnc_gateway_nginx": {"installed": nginx},
     }
     assert in_a_container(written, known) == by_ansible(tmp_path, written, known)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"novnc_endpoint_allowed_names": ["gw1", "gw2"]},
+        {
+            "novnc_endpoint_allowed_names": ["gw1"],
+            "novnc_endpoint_address": "2001:db8::1",
+            "novnc_endpoint_port": 17000,
+            "novnc_endpoint_qmp": {"db01": "/run/qemu/db01.qmp"},
+            "novnc_endpoint_cert": "/run/secrets/a.crt",
+            "novnc_endpoint_stall_timeout": 0,
+        },
+    ],
+    ids=["plain", "rich"],
+)
+def test_endpoint_is_the_same(tmp_path: Path, written: dict[str, Any]) -> None:
+    known = {"_novnc_endpoint_listen": "192.0.2.9:16900"}
+    host = {"inventory_hostname": "gw1", "ansible_host": "192.0.2.9", "groups": {}}
+    variables = Role("novnc_endpoint").variables(written, {**known, **host})
+    made = {
+        "settings": variables["_novnc_endpoint_settings"],
+        "files": variables["_novnc_endpoint_files"],
+    }
+    by = by_ansible(tmp_path, written, known, "novnc_endpoint", ())
+    assert json.loads(json.dumps(made)) == by["settings"]
 
 
 def check(written: dict[str, Any], role: str = "novnc_gateway") -> None:
