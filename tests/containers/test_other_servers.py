@@ -25,7 +25,7 @@ from tests.harness.waiting import wait_until as wait_for
 
 SERVERS = {"x11": ("An X display", (0x40, 0xA0, 0x60)), "tiger": ("TigerVNC", (0xA0, 0x40, 0x60))}
 """The desktop name that each announces, and its colour."""
-HOST = "nf4-kvm20"
+HOST = "novnc-fleet-kvm20"
 FIRST_PIXEL = "Array.from(guest.pixels(0, 0, 1, 1) ?? []).slice(0, 3)"
 
 

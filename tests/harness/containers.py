@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "playbooks" / "collections"))
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
 PKI = CACHE / "demo" / "pki"
-PROJECT = "nf4-containers"
+PROJECT = "novnc-fleet-containers"
 NETWORK = "198.19.94"
 PORT = 8494
 VERSION: str = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
