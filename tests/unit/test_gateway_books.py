@@ -7,11 +7,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from novnc_directory import consoles
 from novnc_directory.accounts import Accounts
 from novnc_directory.consoles import NO_HOST, Consoles
+from novnc_directory.openings import Openings
 from novnc_directory.settings import read_settings
 from novnc_directory.store import Store
 
@@ -191,6 +193,32 @@ def test_a_host_that_has_left_and_stays_silent_is_forgotten(
         assert list(found) == []
         assert set(store.endpoints) == {"kvm2"}
         await found.fleet.close()
+        store.close()
+
+    asyncio.run(asyncio.wait_for(run(), TIMEOUT))
+
+
+def test_a_host_is_no_sooner_silent_than_its_vms_are_unknown(
+    directory: Directory, ada: Visitor
+) -> None:
+    assert ada
+    directory.write()
+    settings = read_settings(str(directory.run / "gateway.json"))
+
+    async def run() -> None:
+        store = Store(settings.state)
+        books = Consoles(settings, store, settings.accounts.get)
+        found = Openings(books, store, settings.accounts.get)
+        await books.use(settings)
+        await books.fleet.refresh()
+        states = {vm.state for vm in found.listing(settings.accounts["ada"]).vms}
+        assert states == {"running", "off"}
+        for host in books.fleet.hosts.values():
+            assert host.answer
+            host.answer = replace(host.answer, at=0.0)  # and nothing else has happened
+        assert all(host.silent for host in books.fleet.hosts.values())
+        assert {vm.state for vm in found.listing(settings.accounts["ada"]).vms} == {"unknown"}
+        await books.fleet.close()
         store.close()
 
     asyncio.run(asyncio.wait_for(run(), TIMEOUT))

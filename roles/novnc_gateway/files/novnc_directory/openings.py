@@ -50,6 +50,7 @@ class Openings:
 
     def listing(self, account: Account) -> Listing:
         """Return the VMs that somebody may see."""
+        self.fleet.check()  # a host may have become silent by the time that has passed
         changed = self._version != self.fleet.version or self._settings is not self.settings
         if changed or len(self._listings) > _MOST_LISTINGS:
             self._listings.clear()
