@@ -75,6 +75,13 @@ def test_what_ci_runs_exists() -> None:
     assert list(names.command_faults(block)) == []
 
 
+def test_every_page_with_commands_that_run_is_tested() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "docs").glob("test_*.py"))
+    for page in PAGES:
+        if any(block.action == "run" for block in manual.blocks(page)):
+            assert f'{page.stem}"' in tests or f'"{page.name}"' in tests, shown(page)
+
+
 def test_every_page_is_linked_from_the_readme() -> None:
     linked = {
         (ROOT / link.partition("#")[0]).resolve() for link in manual.links(ROOT / "README.md")
