@@ -47,10 +47,13 @@ def test_people_find_both_vms_and_use_them(browser: Browser, portal: Portal) -> 
         admin = Person(context, containers.PORTAL, account)
         admin.log_in()
         expect(admin.page.locator("#hosts li .name")).to_have_text(["db01", "web01"])
-        viewers = [admin.open({"vm": vm, "host": "compose"}) for vm in ("web01", "db01")]
-        for viewer in viewers:
+        for vm in ("web01", "db01"):
+            # Afresh: who has searched before has the cursor in the field.
+            admin.page.goto(containers.PORTAL)
+            viewer = admin.open({"vm": vm, "host": "compose"})
             viewer.use()
-        assert admin.complaints.union(*(one.complaints for one in viewers)) == set()
+            assert viewer.complaints == set()
+        assert admin.complaints == set()
         assert urlsplit(admin.page.url).scheme == "https"
 
 
@@ -86,7 +89,7 @@ def sessions() -> str:
 
 @pytest.mark.parametrize("service", ["web01", "endpoint", "gateway"])
 def test_its_health_is_no_session(portal: Portal, service: str) -> None:
-    assert health(name_of(service)) == "healthy"
+    wait_until(lambda: health(name_of(service)) == "healthy", 60, "health")
     before = sessions()
     config = inspected(name_of(service), ".Config.Healthcheck.Test")
     run("docker", "exec", name_of(service), *config[1:])
@@ -101,7 +104,7 @@ def test_health_needs_a_vm_that_greets() -> None:
     command = inspected(name, ".Config.Healthcheck.Test")[1:]
     with paused("web01"):
         run("docker", "exec", name, *command)  # the other one greets
-        with paused("db01"), pytest.raises(SystemExit, match=r"did not answer|in time|timed out"):
+        with paused("db01"), pytest.raises(SystemExit, match="no answer within"):
             run("docker", "exec", name, *command)
     with paused("endpoint"):
         gateway = name_of("gateway")
@@ -229,8 +232,7 @@ def test_it_ends_when_told_to_and_visitors_are_told(portal: Portal, service: str
                 assert "has been stopped" in words
         finally:
             run("docker", "start", name)
-    wait_until(lambda: "db01" in shown(portal), 60, "the fleet")
-    wait_until(lambda: portal.state("db01") == "running", 60, "the fleet")
+    wait_until(lambda: opens(portal, "db01"), 60, "a console")
 
 
 def last_words(stream: ByteStream) -> str:
@@ -240,6 +242,15 @@ def last_words(stream: ByteStream) -> str:
             stream.receive()
     except (StreamClosedError, HopError) as ended:
         return str(ended)
+
+
+def opens(portal: Portal, vm: str) -> bool:
+    """Tell whether a console can be opened."""
+    try:
+        with portal.open(vm) as stream:
+            return RfbClient(stream).handshake().name is not None
+    except (HopError, OSError):
+        return False
 
 
 def shown(portal: Portal) -> set[str]:
