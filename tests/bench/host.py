@@ -17,6 +17,9 @@ from tests.bench.client import BenchError, Door
 from tests.harness.demo import INVENTORY
 from tests.harness.project import CACHE, ROOT
 
+_TRIES = 5
+"""How often the processes of a unit are counted anew, as some came or went meanwhile."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -86,13 +89,15 @@ class Host:
 
     def pss(self, unit: str) -> int:
         """Return the proportional set size of a unit's processes together, in bytes."""
-        pids = self.pids(unit)
-        files = " ".join(f"/proc/{pid}/smaps_rollup" for pid in pids)
-        lines = self.shell(f"cat {files}").splitlines()
-        sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")]
-        if not pids or len(sizes) != len(pids):
-            raise BenchError(f"{self.name}: the memory of {unit} could not be read")
-        return sum(sizes)
+        for _ in range(_TRIES):
+            pids = self.pids(unit)
+            files = " ".join(f"/proc/{pid}/smaps_rollup" for pid in pids)
+            # One that has just ended is looked for in vain.
+            lines = self.shell(f"cat {files} /dev/null 2>/dev/null || :").splitlines()
+            sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")]
+            if pids and len(sizes) == len(pids):
+                return sum(sizes)
+        raise BenchError(f"{self.name}: the memory of {unit} could not be read")
 
     def cpu_seconds(self, unit: str) -> float:
         """Return the CPU time that a unit's processes have used so far."""
