@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.browser.viewer import chromium, trust
+from tests.gateway.conftest import wait_for
 from tests.gateway.visitor import CA, ORIGIN
 
-LINKS = {"console": ("/vm/db01/", 200), "nothing": ("/vm/nobody/", 404), "portal": ("/", 200)}
+LINKS = {
+    "console": ("/vm/db01/", "db01"),
+    "nothing": ("/vm/nobody/", "Not found"),
+    "portal": ("/", "Consoles"),
+}
+"""Paths on the gateway, and what is in the titles of their pages."""
 PAGE = "<!DOCTYPE html><title>Elsewhere</title>" + "".join(
     f"<a id={name} href='{ORIGIN}{path}'>{name}</a>" for name, (path, _) in LINKS.items()
 )
@@ -49,6 +56,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running
 
 
+def follow(page: Page, elsewhere: str, link: str, path: str) -> None:
+    """Follow a link until it has led to a path of the gateway."""
+
+    def there() -> bool:
+        try:
+            page.goto(elsewhere)
+            page.click(f"#{link}")
+            page.wait_for_url(ORIGIN + path)
+        except Error:  # Chromium gives up when a network of this machine comes or goes
+            return False
+        return True
+
+    wait_for(there)
+
+
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 def test_who_has_logged_in_follows_links_from_elsewhere(
     cookies: dict[str, str], elsewhere: str, browser: Browser, scripts: bool
@@ -56,16 +78,12 @@ def test_who_has_logged_in_follows_links_from_elsewhere(
     assert cookies  # so that the VMs are there
     with browser.new_context(java_script_enabled=scripts) as context:
         page = context.new_page()
-        page.goto(elsewhere)
-        page.click("#console")
-        expect(page.locator("form[action='/login']")).to_be_visible()
+        follow(page, elsewhere, "console", "/login?next=%2Fvm%2Fdb01%2F&here=1")
         page.fill("#username", "ada")
         page.fill("#password", "ada's password")
         page.click("button.main")
-        expect(page).to_have_url(f"{ORIGIN}/vm/db01/")
-        for link, (path, status) in LINKS.items():
-            page.goto(elsewhere)
-            page.click(f"#{link}")
-            expect(page).to_have_url(ORIGIN + path)
+        page.wait_for_url(f"{ORIGIN}/vm/db01/")
+        for link, (path, title) in LINKS.items():
+            follow(page, elsewhere, link, path)
+            expect(page).to_have_title(re.compile(title))
             expect(page.locator("form[action='/login']")).to_have_count(0)
-            assert page.reload().status == status  # type: ignore[union-attr]
