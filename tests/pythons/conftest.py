@@ -109,6 +109,7 @@ def install(machine: Machine) -> None:
     machine.run("mkdir", "--parents", "/etc/novnc-fleet/consoles")
     settings = {
         **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
+        "ansible_facts": {"python": {"executable": machine.python}},
         "ansible_managed": "made by the tests",
         "_novnc_console_library": variables["_novnc_console_library"],
         "_novnc_console_proxy": proxy,
