@@ -181,7 +181,7 @@ def test_an_endpoint_that_does_not_answer_is_a_failure() -> None:
         hosts()["kvm2"].check_output("systemctl start novnc-endpoint.service")
     assert run.status == 2
     assert rows_of("mail01", run.output)[-1][2] == "fault"
-    assert rows_of("old01", run.output)[-1][2] == "off"
+    assert rows_of("old01", run.output)[0][2] == "off"
     assert "nothing listens there" in run.output
 
 
@@ -249,7 +249,8 @@ def test_a_checks_account_is_gone_when_it_ends() -> None:
     events = [json.loads(line) for line in journal.splitlines() if line.startswith("{")]
     made = [one["user"] for one in events if one["event"] == "account-made"]
     assert len(made) == 1
-    assert made == [one["user"] for one in events if one["event"] == "account-removed"]
+    # That of a check before it may have gone within the same second.
+    assert made[0] in [one["user"] for one in events if one["event"] == "account-removed"]
     assert {one["mode"] for one in events if one["event"] == "console-start"} == {"watch"}
     start = gateway.check_output("date +%s")
     assert run_playbook(CHECK, "--check").status == 0
