@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.gateway import visitor
 from tests.harness.fleet import hosts
+from tests.harness.waiting import wait_until
 from tests.libvirt.domains import define, forget
 
 AUTO = "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/>"
@@ -59,19 +59,9 @@ def cookies(hypervisors: dict[str, Any]) -> dict[str, str]:
     """Return a log-in of everybody's, once all VMs are known to the gateway."""
     found = {name: visitor.cookie_of(visitor.log_in(name)) for name in PEOPLE}
     assert all(found.values())
-    wait_for(lambda: set(visitor.shown(found["ada"])) >= set(VMS))
-    wait_for(lambda: visitor.shown(found["ada"])["web02"]["state"] == "running")
+    wait_until(lambda: set(visitor.shown(found["ada"])) >= set(VMS), 60, "all VMs")
+    wait_until(lambda: visitor.shown(found["ada"])["web02"]["state"] == "running", 60, "web02")
     return found
-
-
-def wait_for(condition: Callable[[], Any], *, seconds: float = 60) -> float:
-    """Wait until something is so; return the seconds it took."""
-    start = time.monotonic()
-    while not condition():
-        taken = time.monotonic() - start
-        assert taken < seconds, f"still not so after {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - start
 
 
 def journal(gateway: Any) -> list[dict[str, Any]]:

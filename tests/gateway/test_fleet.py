@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 
-from tests.gateway.conftest import AUTO, wait_for
+from tests.gateway.conftest import AUTO
 from tests.gateway.visitor import ask, name_shown, shown
+from tests.harness.waiting import wait_until
 from tests.libvirt.domains import define, forget
 
 TIMES = 20
@@ -42,6 +43,18 @@ def shows(vm: str, cookie: str) -> str:
         return ""
 
 
+def wait_shown(vm: str, cookie: str, *, address: str = "") -> float:
+    """Wait until a VM's console shows it; return the seconds it took."""
+    return wait_until(
+        lambda: shows(address or vm, cookie) == f"QEMU ({vm})", 60, f"the console of {vm}"
+    )
+
+
+def wait_listed(vm: str, key: str, value: str, cookie: str) -> float:
+    """Wait until the list says something of a VM; return the seconds it took."""
+    return wait_until(lambda: shown(cookie)[vm][key] == value, 60, f"{vm} with {key} {value}")
+
+
 def fixed(port: int) -> str:
     """Return graphics at a certain port."""
     return f"<graphics type='vnc' port='{port}' autoport='no' listen='127.0.0.1'/>"
@@ -63,13 +76,13 @@ def test_vms_that_come_go_and_trade_ports(
         define(host, one, fixed(5950))
         define(host, other, fixed(5950))
         host.check_output(f"virsh start {one}")
-        come.append(wait_for(lambda one=one: shows(one, ada) == f"QEMU ({one})"))  # type: ignore[misc]
+        come.append(wait_shown(one, ada))
         assert shown(ada)[one]["state"] == "running"
         # Another one on its old port: the old address never shows it.
         host.check_output(f"virsh destroy {one} && virsh start {other}")
         seen = {shows(one, ada)}
-        gone.append(wait_for(lambda one=one: shown(ada)[one]["state"] == "off"))  # type: ignore[misc]
-        wait_for(lambda other=other: shows(other, ada) == f"QEMU ({other})")  # type: ignore[misc]
+        gone.append(wait_listed(one, "state", "off", ada))
+        wait_shown(other, ada)
         assert seen | {shows(one, ada)} == {""}
         state = ask(f"/vm/{one}/state.json", cookie=ada).json
         assert (state["state"], state["sentence"]) == ("off", f"{one} is switched off.")
@@ -92,8 +105,8 @@ def test_a_bookmark_follows_a_vm_to_another_host(
         here, there = hosts[number % 2], hosts[1 - number % 2]
         hypervisors[there].run("virsh destroy nomad")
         hypervisors[here].check_output("virsh start nomad")
-        moves.append(wait_for(lambda: shows(UUID, ada) == "QEMU (nomad)"))
-        wait_for(lambda here=here: shown(ada)["nomad"]["host"] == here)  # type: ignore[misc]
+        moves.append(wait_shown("nomad", ada, address=UUID))
+        wait_listed("nomad", "host", here, ada)
         assert shows("nomad", ada) == "QEMU (nomad)"
         assert shown(ada)["nomad"]["uuid"] == UUID
     told("a VM that moved is shown", moves)
@@ -112,10 +125,10 @@ def test_a_silent_host_is_told_and_costs_the_others_nothing(
             told = ask("/portal.json", cookie=ada).json["hosts"]
             return [one["host"] for one in told if one["silent"]]
 
-        wait_for(lambda: silent() == ["kvm18"])
+        wait_until(lambda: silent() == ["kvm18"], 60, "the silent host")
         assert shown(ada)["web02"]["state"] == "unknown"
         assert "silent for" in ask("/vm/web02/state.json", cookie=ada).json["sentence"]
         assert name_shown("db01", ada) == "QEMU (db01)"
     finally:
         host.check_output("systemctl start novnc-endpoint.socket novnc-endpoint.service")
-    wait_for(lambda: shows("web02", ada) == "QEMU (web02)")
+    wait_shown("web02", ada)

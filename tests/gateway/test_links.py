@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.browser.viewer import chromium, trust
-from tests.gateway.conftest import wait_for
 from tests.gateway.visitor import CA, ORIGIN
+from tests.harness.waiting import wait_until
 
 LINKS = {
     "console": ("/vm/db01/", "db01"),
@@ -68,7 +68,7 @@ def follow(page: Page, elsewhere: str, link: str, path: str) -> None:
             return False
         return True
 
-    wait_for(there)
+    wait_until(there, 60, "the console")
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.gateway.conftest import wait_for
 from tests.gateway.visitor import ADDRESS, ask
 from tests.harness.fleet import run_playbook
+from tests.harness.waiting import wait_until
 
 GATEWAY = "playbooks/gateway.yml"
 DEFAULT = "/etc/nginx/sites-enabled/default"
@@ -51,10 +51,10 @@ server {
 
 def test_the_sample_site_is_out_of_service(gateway: Any) -> None:
     gateway.check_output(f"ln -s ../sites-available/default {DEFAULT} && systemctl reload nginx")
-    wait_for(lambda: "Welcome to nginx!" in plain("anybody"))
+    wait_until(lambda: "Welcome to nginx!" in plain("anybody"), 60, "nginx's own site")
     assert run_playbook(GATEWAY).changed == 2
     assert not gateway.file(DEFAULT).exists
-    wait_for(lambda: "Welcome to nginx!" not in plain("anybody"))
+    wait_until(lambda: "Welcome to nginx!" not in plain("anybody"), 60, "the portal")
     kept = "/etc/novnc-fleet/gateway/sample-site"
     assert gateway.check_output(f"readlink {kept}") == "../sites-available/default"
 

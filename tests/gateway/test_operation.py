@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStream
 
-from tests.gateway.conftest import VMS, journal, wait_for
+from tests.gateway.conftest import VMS, journal
 from tests.gateway.visitor import (
     ADDRESS,
     ask,
@@ -26,6 +26,7 @@ from tests.gateway.visitor import (
     shown,
 )
 from tests.harness.fleet import run_playbook
+from tests.harness.waiting import wait_until
 
 RUNNING = [vm for vm in VMS if vm != "db09"]
 HOURS = 3600.0
@@ -69,7 +70,7 @@ def test_50_consoles_outlive_20_reloads_and_5_runs_of_the_role(
         assert lives(clients) == 50
         assert workers(gateway) > idle
     # Those of the reloads end with their last console.
-    wait_for(lambda: workers(gateway) == idle)
+    wait_until(lambda: workers(gateway) == idle, 60, "the end of the old workers")
     assert run_playbook("playbooks/gateway.yml").status == 0
 
 
@@ -100,7 +101,9 @@ def test_while_the_directory_is_away_nobody_gets_in_and_consoles_live(
         finally:
             gateway.check_output("systemctl start novnc-directory.socket novnc-directory.service")
         # Log-ins and what is known of open consoles have been kept.
-        wait_for(lambda: ask("/consoles.json", cookie=cookies["ada"]).status == 200)
+        wait_until(
+            lambda: ask("/consoles.json", cookie=cookies["ada"]).status == 200, 60, "the log-in"
+        )
         assert lives(clients) == 6
         assert len(sessions(gateway)) >= 6
 
@@ -136,7 +139,7 @@ def test_a_directory_that_is_killed_comes_back(gateway: Any, cookies: dict[str, 
         gateway.check_output(f"timeout 120 sh -c '{KILLS}'")
     finally:
         gateway.check_output(f"rm -r {drop_in} && systemctl daemon-reload")
-    wait_for(lambda: ask("/consoles.json", cookie=cookies["ada"]).status == 200)
+    wait_until(lambda: ask("/consoles.json", cookie=cookies["ada"]).status == 200, 60, "the log-in")
 
 
 def sessions(gateway: Any) -> list[dict[str, Any]]:
@@ -203,7 +206,7 @@ CHANGES: list[dict[str, Any]] = [
 def test_a_right_that_is_taken_away_ends_what_it_had(
     gateway: Any, cookies: dict[str, str], change: dict[str, Any]
 ) -> None:
-    wait_for(lambda: "db01" in shown(cookies["ada"]))
+    wait_until(lambda: "db01" in shown(cookies["ada"]), 60, "db01")
     cookie = cookie_of(log_in("dora"))
     with open_vm("db01", cookie, timeout=HOURS) as stream:
         RfbClient(stream).handshake()
@@ -265,7 +268,7 @@ def test_the_audit_tells_start_and_end_by_one_id(gateway: Any, hypervisors: dict
     def events() -> list[dict[str, Any]]:
         return [one for one in journal(gateway) if one.get("id") == known["id"]]
 
-    wait_for(lambda: len(events()) == 2)
+    wait_until(lambda: len(events()) == 2, 60, "both events")
     start, end = events()
     assert (start["event"], end["event"]) == ("console-start", "console-end")
     facts = {"user": "noor", "vm": "mixed01", "host": "kvm17", "mode": "watch"}
@@ -297,7 +300,11 @@ def test_caps_hold(gateway: Any, cookies: dict[str, str]) -> None:
 def open_two(cookie: str) -> Iterator[list[ByteStream]]:
     """Open two consoles of one VM."""
     with ExitStack() as stack:
-        wait_for(lambda: not ask("/vm/db01/state.json", cookie=cookie).json["sentence"])
+        wait_until(
+            lambda: not ask("/vm/db01/state.json", cookie=cookie).json["sentence"],
+            60,
+            "the account that may",
+        )
         streams = [stack.enter_context(open_vm("db01", cookie, timeout=HOURS)) for _ in range(2)]
         for stream in streams:
             RfbClient(stream).handshake()

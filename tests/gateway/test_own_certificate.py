@@ -14,9 +14,9 @@ import pytest
 from ansible_collections.novnc.fleet.plugins.plugin_utils import pki as pki_utils
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
-from tests.gateway.conftest import wait_for
 from tests.gateway.visitor import ADDRESS
 from tests.harness.fleet import run_playbook
+from tests.harness.waiting import wait_until
 
 OWN = json.dumps({
     "novnc_gateway_tls_cert": "/root/own/tls.crt",
@@ -70,8 +70,12 @@ def test_it_is_served_its_key_need_not_be_readable_and_it_is_renewed(
         monkeypatch.setattr(pki_utils, "DAYS", 90)
         put(gateway, new)
         gateway.check_output("systemctl reload nginx novnc-directory")
-        wait_for(lambda: is_trusted_by(new / "ca.crt"))
-        wait_for(lambda: re.search(f"{DAYS_LEFT} (89|90)", gateway.check_output(METRICS)))
+        wait_until(lambda: is_trusted_by(new / "ca.crt"), 60, "the new certificate")
+        wait_until(
+            lambda: re.search(f"{DAYS_LEFT} (89|90)", gateway.check_output(METRICS)),
+            60,
+            "the days of the new certificate",
+        )
     finally:
         assert run_playbook("playbooks/gateway.yml").status == 0
     assert not is_trusted_by(new / "ca.crt")

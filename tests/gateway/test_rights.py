@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
-from tests.gateway.conftest import MAY, PEOPLE, VMS, wait_for
+from tests.gateway.conftest import MAY, PEOPLE, VMS
 from tests.gateway.visitor import (
     ADDRESS,
     Answer,
@@ -22,6 +22,7 @@ from tests.gateway.visitor import (
     refused,
     shown,
 )
+from tests.harness.waiting import wait_until
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "get")
 RESTS = (
@@ -188,7 +189,7 @@ def typed(client: RfbClient, key: str) -> bytes:
     """Type a key that changes the screen; return the screen then."""
     before = client.framebuffer().rgb
     client.type_text(key)
-    wait_for(lambda: client.framebuffer().rgb != before)
+    wait_until(lambda: client.framebuffer().rgb != before, 60, "another screen")
     return client.framebuffer().rgb
 
 

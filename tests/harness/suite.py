@@ -3,7 +3,8 @@
 Usage: ``python -m tests.harness.suite PART...`` with the parts ``lint``,
 ``unit``, ``pythons``, ``scenario:NAME`` and ``browser``. Every part is run,
 whatever the others come to, two of them at a time; what one prints appears when
-it ends (``.cache/log/PART.log`` has it before). The last line is ``total: N
+it ends (``.cache/log/PART.log`` has it before). At the end it names what failed,
+each with the beginning of what it complained about; the last line is ``total: N
 passed, N failed, N skipped`` and the exit status 1 if anything failed. A linter
 counts as one test, and so does each scenario's way through molecule, beside the
 tests it runs.
@@ -17,7 +18,7 @@ import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TextIO
@@ -32,6 +33,8 @@ ON_THE_DEMO = (f"scenario:{DEMO}", "browser")
 """Parts that share the demo's hosts, and run one after the other."""
 AT_ONCE = 2
 """Parts that run at the same time: most of a scenario is waiting for its hosts."""
+_SAID = 300
+"""Characters of a complaint that are repeated at the end."""
 
 LINTERS: dict[str, list[str]] = {
     "ruff check": ["ruff", "check", "."],
@@ -66,17 +69,19 @@ LINTERS: dict[str, list[str]] = {
 
 @dataclass
 class Counts:
-    """Numbers of tests."""
+    """Numbers of tests, and a line on each that failed."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    failures: list[str] = field(default_factory=list)
 
     def add(self, other: Counts) -> None:
         """Add another count to this one."""
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
+        self.failures += other.failures
 
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
@@ -97,28 +102,38 @@ def run(out: TextIO, *command: str) -> bool:
     return done.returncode == 0
 
 
-def one(passed: bool) -> Counts:
+def one(passed: bool, what: str) -> Counts:
     """Return the count of a single test."""
-    return Counts(passed=int(passed), failed=int(not passed))
+    return Counts(passed=1) if passed else failure(what)
+
+
+def failure(what: str) -> Counts:
+    """Return the count of what failed."""
+    return Counts(failed=1, failures=[what])
 
 
 def read_junit(path: Path) -> Counts:
     """Return what a pytest run reported; none, or one without a test, is a failure."""
     if not path.exists():
-        return Counts(failed=1)
+        return failure("no test was run")
     counts = Counts()
-    for suite in ET.parse(path).getroot().iter("testsuite"):  # noqa: S314 (pytest's own report)
+    root = ET.parse(path).getroot()  # noqa: S314 (pytest's own report)
+    for suite in root.iter("testsuite"):
         tests, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
         failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
         counts.add(Counts(max(0, tests - failed - skipped), failed, skipped))
-    return counts if counts != Counts() else Counts(failed=1)
+    for case in root.iter("testcase"):
+        for complaint in (*case.iter("failure"), *case.iter("error")):
+            said = " ".join(complaint.get("message", "").split())[:_SAID]
+            counts.failures.append(f"{case.get('classname')}::{case.get('name')}: {said}")
+    return counts if counts != Counts() else failure("there was no test")
 
 
 def lint(out: TextIO) -> Counts:
     """Run every linter."""
     counts = Counts()
-    for command in LINTERS.values():
-        counts.add(one(run(out, *command)))
+    for name, command in LINTERS.items():
+        counts.add(one(run(out, *command), name))
     return counts
 
 
@@ -140,7 +155,8 @@ def scenario(out: TextIO, name: str) -> Counts:
     else:
         # molecule may remember hosts that are gone, so they are destroyed first in any case.
         steps = [["destroy"], ["test", "--destroy=never"]] if name == DEMO else [["test"]]
-    counts = one(all(run(out, "molecule", *step, "--scenario-name", name) for step in steps))
+    done = all(run(out, "molecule", *step, "--scenario-name", name) for step in steps)
+    counts = one(done, "molecule")
     counts.add(read_junit(report))
     return counts
 
@@ -205,11 +221,11 @@ class Suite:
             counts = run_part(out, part)
         except (Exception, SystemExit) as error:
             print(f"{type(error).__name__}: {error}", file=out, flush=True)
-            counts = Counts(failed=1)
+            counts = failure(f"{type(error).__name__}: {error}")
         line = f"{part} ({time.monotonic() - start:.0f} s): {counts}"
         print(f"==> {line}", file=sys.stderr, flush=True)
         with self._printing:
-            self.lines.append(line)
+            self.lines += [line, *(f"  FAILED {what}" for what in counts.failures)]
             self.total.add(counts)
 
 

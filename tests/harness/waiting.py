@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> float:
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> float:
     """Poll until a condition holds.
 
     Args:
