@@ -10,8 +10,8 @@ module: package_info
 short_description: Ask the distribution for a package and where its files are
 version_added: 0.1.0
 description:
-  - Tells which version of a package is installed, which one could be, and in which directories
-    certain of its files are. Asks dpkg and apt, or rpm and dnf; changes nothing.
+  - Tells which version of a package is installed, or could be, and in which directories certain
+    of its files are. Asks dpkg and apt, or rpm and dnf; changes nothing.
 options:
   name:
     description: The package.
@@ -47,7 +47,9 @@ installed:
   type: str
   returned: always
 candidate:
-  description: The version that would be installed; empty if the distribution has none.
+  description:
+    - The version that would be installed, where none is; empty if the distribution has none, or
+      if one is installed.
   type: str
   returned: always
 directories:
@@ -67,26 +69,31 @@ def upstream(version: str) -> str:
     return re.split(r"[-+~]", version.rpartition(":")[2].strip())[0]
 
 
-def debian(call: Any, name: str) -> tuple[str, str, list[str]]:
-    """Return what dpkg and apt say: installed, candidate, files."""
+def debian(call: Any, name: str) -> str:
+    """Return the version that dpkg has."""
     show = call("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Version}", name)
     status, _, version = show.partition(" ")
-    installed = upstream(version.strip()) if status[1:2] == "i" else ""
+    return upstream(version.strip()) if status[1:2] == "i" else ""
+
+
+def debian_candidate(call: Any, name: str) -> str:
+    """Return the version that apt would install."""
     # Left to itself, apt-cache writes what it has computed.
     unkept = ["--option", "Dir::Cache::pkgcache=", "--option", "Dir::Cache::srcpkgcache="]
     policy = re.search(r"Candidate: (\S+)", call("apt-cache", *unkept, "policy", name))
-    candidate = "" if policy is None or policy[1] == "(none)" else upstream(policy[1])
-    files = call("dpkg-query", "--listfiles", name).splitlines() if installed else []
-    return installed, candidate, files
+    return "" if policy is None or policy[1] == "(none)" else upstream(policy[1])
 
 
-def red_hat(call: Any, name: str) -> tuple[str, str, list[str]]:
-    """Return what rpm and dnf say: installed, candidate, files."""
-    installed = call("rpm", "--query", "--queryformat", "%{VERSION}", name).strip()
+def red_hat(call: Any, name: str) -> str:
+    """Return the version that rpm has."""
+    return str(call("rpm", "--query", "--queryformat", "%{VERSION}", name).strip())
+
+
+def red_hat_candidate(call: Any, name: str) -> str:
+    """Return the version that dnf would install."""
     words = ["repoquery", "--quiet", "--latest-limit=1", "--queryformat", "%{version}\\n", name]
     found = call("dnf", *words).split()
-    files = call("rpm", "--query", "--list", name).splitlines() if installed else []
-    return installed, found[-1] if found else "", files
+    return found[-1] if found else ""
 
 
 def main() -> None:
@@ -107,16 +114,20 @@ def main() -> None:
         return out if status == 0 else ""
 
     if module.get_bin_path("dpkg-query"):
-        ask = debian
+        ask, ask_candidate, listing = debian, debian_candidate, ("dpkg-query", "--listfiles")
     elif module.get_bin_path("rpm") and module.get_bin_path("dnf"):
-        ask = red_hat
+        ask, ask_candidate, listing = red_hat, red_hat_candidate, ("rpm", "--query", "--list")
     else:
         module.fail_json(msg="there is neither dpkg nor rpm with dnf, so no package of theirs")
         return
-    installed, candidate, files = ask(call, module.params["name"])
+    name, holding = module.params["name"], module.params["holding"]
+    installed = ask(call, name)
+    # Reading the distribution's lists takes most of a second, on each host and in each run.
+    candidate = "" if installed else ask_candidate(call, name)
+    files = call(*listing, name).splitlines() if installed and holding else []
     directories = {
         key: path[: -len(end) - 1]
-        for key, end in module.params["holding"].items()
+        for key, end in holding.items()
         for path in files
         if path.endswith(f"/{end}")
     }
