@@ -37,11 +37,22 @@ def write_entry(path: str, entry: File | Link) -> None:
         os.symlink(entry.to, temporary)
 
 
-def write_file(path: str, content: bytes, mode: int) -> None:
-    """Put a file in its place at once, with its permission bits."""
+def write_file(
+    path: str, content: bytes, mode: int, *, owner: tuple[int, int] | None = None
+) -> None:
+    """Put a file in its place at once, with its permission bits.
+
+    Args:
+        path: Where it is to be; directories above it are made.
+        content: What is to stand in it.
+        mode: Its permission bits.
+        owner: Numbers of the user and the group it is to belong to; by default, who runs this.
+    """
     with _replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
         file.flush()
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
         os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
 

@@ -114,9 +114,9 @@ def main() -> None:
         return out if status == 0 else ""
 
     if module.get_bin_path("dpkg-query"):
-        ask, ask_candidate, listing = debian, debian_candidate, ("dpkg-query", "--listfiles")
+        ask, ask_candidate, listing = debian, debian_candidate, ["dpkg-query", "--listfiles"]
     elif module.get_bin_path("rpm") and module.get_bin_path("dnf"):
-        ask, ask_candidate, listing = red_hat, red_hat_candidate, ("rpm", "--query", "--list")
+        ask, ask_candidate, listing = red_hat, red_hat_candidate, ["rpm", "--query", "--list"]
     else:
         module.fail_json(msg="there is neither dpkg nor rpm with dnf, so no package of theirs")
         return

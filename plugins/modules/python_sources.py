@@ -83,6 +83,8 @@ def main() -> None:
             "sources": {"type": "dict"},
         },
         supports_check_mode=True,
+        # Whole programs are nothing for the host's journal.
+        no_log=True,
     )
     dest = module.params["dest"]
     wanted = {path: File(text, 0o644) for path, text in (module.params["sources"] or {}).items()}
