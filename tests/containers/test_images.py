@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 import pytest
@@ -96,13 +95,10 @@ def test_the_fleet_runs_without_any_right(service: str) -> None:
 @pytest.mark.parametrize("name", ["tcp", "tcp-vm", "tls"])
 def test_it_ends_when_told_to(name: str) -> None:
     full = f"{PROJECT}-{name}"
-    start = time.monotonic()
     run("docker", "stop", full)
-    taken = time.monotonic() - start
     try:
+        # What has not ended after ten seconds is killed, and ends with 137.
         assert inspected(full, ".State.ExitCode") == 0
-        # Docker kills what has not ended after ten seconds.
-        assert taken < 9
     finally:
         run("docker", "start", full)
 
