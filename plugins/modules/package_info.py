@@ -23,6 +23,12 @@ options:
         returned by that name.
     type: dict
     default: {}
+  candidate:
+    description:
+      - Whether to ask which version could be installed, where none is. It takes most of a second,
+        as the distribution's lists are read anew.
+    type: bool
+    default: true
 attributes:
   check_mode:
     support: full
@@ -48,8 +54,8 @@ installed:
   returned: always
 candidate:
   description:
-    - The version that would be installed, where none is; empty if the distribution has none, or
-      if one is installed.
+    - The version that would be installed, where none is; empty if the distribution has none, if
+      one is installed, or if it is not asked for.
   type: str
   returned: always
 directories:
@@ -102,6 +108,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "holding": {"type": "dict", "default": {}},
+            "candidate": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -122,8 +129,8 @@ def main() -> None:
         return
     name, holding = module.params["name"], module.params["holding"]
     installed = ask(call, name)
-    # Reading the distribution's lists takes most of a second, on each host and in each run.
-    candidate = "" if installed else ask_candidate(call, name)
+    wanted = module.params["candidate"] and not installed
+    candidate = ask_candidate(call, name) if wanted else ""
     files = call(*listing, name).splitlines() if installed and holding else []
     directories = {
         key: path[: -len(end) - 1]
