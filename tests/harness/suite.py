@@ -2,7 +2,7 @@
 
 Usage: ``python -m tests.harness.suite PART...`` with the parts ``lint``,
 ``unit``, ``pythons``, ``scenario:NAME`` and ``browser``. Every part is run,
-whatever the others come to, two of them at a time; what one prints appears when
+whatever the others come to, three of them at a time; what one prints appears when
 it ends (``.cache/log/PART.log`` has it before). At the end it names what failed,
 each with the beginning of what it complained about; the last line is ``total: N
 passed, N failed, N skipped`` and the exit status 1 if anything failed. A linter
@@ -31,8 +31,10 @@ DEMO = "default"
 """The scenario that `make demo` leaves running."""
 ON_THE_DEMO = (f"scenario:{DEMO}", "browser")
 """Parts that share the demo's hosts, and run one after the other."""
-AT_ONCE = 2
-"""Parts that run at the same time: most of a scenario is waiting for its hosts."""
+AT_ONCE = 3
+"""Parts that run at the same time: of two, two cores wait for a quarter of the time."""
+LONGEST = ("scenario:gateway", f"scenario:{DEMO}", "scenario:docs", "scenario:endpoint")
+"""Parts that begin first, in this order, so that none of them is waited for alone at the end."""
 _SAID = 300
 """Characters of a complaint that are repeated at the end."""
 
@@ -190,8 +192,9 @@ class Suite:
         self.total = Counts()
         self.lines: list[str] = []
         shared = [part for part in parts if part in ON_THE_DEMO]
-        # What takes longest comes first, so that it is not waited for at the end.
-        self._lanes = [shared] * bool(shared) + [[part] for part in parts if part not in shared]
+        lanes = [shared] * bool(shared) + [[part] for part in parts if part not in shared]
+        order = {part: place for place, part in enumerate(LONGEST)}
+        self._lanes = sorted(lanes, key=lambda lane: order.get(lane[0], len(order)))
         self._printing = Lock()
 
     def run(self) -> None:
