@@ -101,6 +101,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.files import write_fil
 _DIRECTORY_MODE = 0o755
 _OWNER = 0
 """Root, to whom all of it belongs, directories with their group."""
+_NOT_YET_MADE = -1
+"""Stands for a group that an earlier task would have made, if it were not for --check."""
 
 
 class RefusedError(Exception):
@@ -142,7 +144,7 @@ def read(path: str) -> Present | None:
         return Present(file.read(), stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
 
 
-def wanted_of(given: dict[str, Any]) -> Wanted:
+def wanted_of(given: dict[str, Any], *, check_mode: bool) -> Wanted:
     """Return what one entry of the files asks for. Raises RefusedError."""
     path, mode, group = given["path"], given["mode"], given["group"]
     if not re.fullmatch(r"0?[0-7]{3}", mode):
@@ -150,7 +152,9 @@ def wanted_of(given: dict[str, Any]) -> Wanted:
     try:
         gid = grp.getgrnam(group).gr_gid
     except KeyError:
-        raise RefusedError(f"{path}: there is no group '{group}' on this host") from None
+        if not check_mode:
+            raise RefusedError(f"{path}: there is no group '{group}' on this host") from None
+        gid = _NOT_YET_MADE
     secret = given["secret"] is not None
     text = given["secret"] if secret else given["content"]
     return Wanted(path, text.encode(), int(mode, 8), gid, secret)
@@ -207,7 +211,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     for path in [*asked["directories"], *(one["path"] for one in asked["files"]), *asked["absent"]]:
         if not os.path.isabs(path):
             raise RefusedError(f"'{path}' is no absolute path")
-    files = [wanted_of(given) for given in asked["files"]]
+    files = [wanted_of(given, check_mode=module.check_mode) for given in asked["files"]]
     present = {file.path: read(file.path) for file in files}
     directories = [path for path in asked["directories"] if not is_made(path)]
     changed = [

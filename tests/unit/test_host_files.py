@@ -131,6 +131,11 @@ def test_what_cannot_be_is_refused_before_anything_changes(
     assert not list(tmp_path.iterdir())
 
 
+def test_under_check_a_group_may_not_have_been_made(tmp_path: Path) -> None:
+    file = {"path": str(tmp_path / "a"), "content": "a", "group": "no-such"}
+    assert run(file, check=True)["written"] == [file["path"]]
+
+
 def test_a_file_in_a_directorys_place_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_text("precious")
