@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
+    IPAddress,
     TcpTarget,
     join,
     parse_address,
@@ -17,6 +20,9 @@ from ansible_collections.novnc.fleet.plugins.module_utils.notation import (
 
 SS_TCP = ("ss", "--no-header", "--tcp", "--numeric", "--processes", "state", "established")
 """The question to ss(8) that `parse_tcp` reads the answer of."""
+
+_LISTENING = "0A"
+"""State of a TCP socket; TCP_LISTEN in the kernel's net/tcp_states.h."""
 
 _CONNECTED = "03"
 """State of a unix socket; SS_CONNECTED in the kernel's linux/net.h."""
@@ -45,6 +51,38 @@ class Connection:
         if address is not None and address.is_unspecified:
             return self.local.endswith(f":{target.port}")
         return self.local == join(target.host, target.port)
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A TCP socket that listens on this host.
+
+    Attributes:
+        address: Where; a wildcard stands for all addresses.
+        port: Its port.
+        inode: What no other socket of this host has, as long as it is there.
+    """
+
+    address: IPAddress
+    port: int
+    inode: int
+
+
+def parse_proc(text: str) -> list[Listening]:
+    """Return the listeners in ``/proc/net/tcp`` or ``/proc/net/tcp6`` (proc(5))."""
+    found = []
+    for row in (line.split() for line in text.splitlines()[1:]):
+        if len(row) > 9 and row[3] == _LISTENING:
+            host, _, port = row[1].partition(":")
+            found.append(Listening(_address(host), int(port, 16), int(row[9])))
+    return found
+
+
+def _address(digits: str) -> IPAddress:
+    """Return the address that the kernel prints as words of the machine's own byte order."""
+    words = [digits[start : start + 8] for start in range(0, len(digits), 8)]
+    packed = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
+    return ipaddress.ip_address(packed)
 
 
 def parse_tcp(text: str) -> list[Connection]:

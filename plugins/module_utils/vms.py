@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.novnc.fleet.plugins.module_utils.probe import Console, probe_all
 from ansible_collections.novnc.fleet.plugins.module_utils.units import CONSOLES_JSON
-from ansible_collections.novnc.fleet.plugins.module_utils.verdict import state
 from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
     Display,
     Vm,
     VmsError,
     own_uuid,
 )
+from ansible_collections.novnc.fleet.plugins.module_utils.vms_asked import Asked
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_join import (
     join,
     typed_vm,
@@ -35,9 +34,6 @@ from ansible_collections.novnc.fleet.plugins.module_utils.vms_typed import (
 )
 
 __all__ = ["Display", "Survey", "Vm", "VmsError", "find_vm", "find_vms", "survey", "vms_called"]
-
-ASK_TIMEOUT = 2.0
-"""Seconds in which a VNC server that is known by its target only has to answer."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,10 @@ def find_vms(
     *,
     consoles: str = CONSOLES_JSON,
     timeout: float = 10.0,
+    asked: Asked | None = None,
 ) -> list[Vm]:
     """Return the VMs of this host, each once; arguments and errors as in `survey`."""
-    return survey(host, qmp, consoles=consoles, timeout=timeout).vms
+    return survey(host, qmp, consoles=consoles, timeout=timeout, asked=asked).vms
 
 
 def find_vm(vms: Sequence[Vm], name_or_uuid: str) -> Vm | None:
@@ -102,6 +99,7 @@ def survey(
     *,
     consoles: str = CONSOLES_JSON,
     timeout: float = 10.0,
+    asked: Asked | None = None,
 ) -> Survey:
     """Return what this host has.
 
@@ -110,6 +108,7 @@ def survey(
         qmp: Paths of QMP sockets of plain QEMU VMs, by the VM's name.
         consoles: Path of the typed consoles.
         timeout: Seconds in which libvirt has to answer.
+        asked: Who has answered before, for those who look again and again.
 
     Raises:
         VmsError: libvirt does not answer, or ``consoles`` cannot be read.
@@ -122,16 +121,13 @@ def survey(
     known = join(host, domains or [], processes, monitors)
     matched = match(typed, known)
     only_typed = [one for one in typed if one.name not in matched]
-    probes = probe_all([Console(str(one.vnc)) for one in only_typed], timeout=ASK_TIMEOUT)
+    states = (asked or Asked()).states(only_typed)
     found = [
         (with_console(host, vm, own), own)
         for vm in known
         for own in [[one for one in typed if matched.get(one.name) is vm]]
     ]
-    found += [
-        (typed_vm(host, one, state(answer.as_dict()), known), [one])
-        for one, answer in zip(only_typed, probes)
-    ]
+    found += [(typed_vm(host, one, state, known), [one]) for one, state in zip(only_typed, states)]
     return Survey(
         vms=[with_warnings(vm) for vm, _own in found],
         typed=typed,

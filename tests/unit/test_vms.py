@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.novnc.fleet.plugins.module_utils import vms
+from ansible_collections.novnc.fleet.plugins.module_utils import vms, vms_asked
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import parse_target
 from ansible_collections.novnc.fleet.plugins.module_utils.process import Process
 from ansible_collections.novnc.fleet.plugins.module_utils.vm import (
@@ -343,7 +343,7 @@ def test_a_typed_vm_is_off_where_nothing_listens_and_unknown_where_no_vnc_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vms, "libvirt_domains", lambda _timeout: None)
-    monkeypatch.setattr(vms, "ASK_TIMEOUT", 0.2)
+    monkeypatch.setattr(vms_asked, "ASK_TIMEOUT", 0.2)
     path = tmp_path / "consoles.json"
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

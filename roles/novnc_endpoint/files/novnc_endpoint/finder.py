@@ -19,6 +19,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.vms import (
     find_vm,
     find_vms,
 )
+from ansible_collections.novnc.fleet.plugins.module_utils.vms_asked import Asked
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_qemu import qemu_command
 
 _GOOD_FOR = 60.0
@@ -118,4 +119,5 @@ class Finder:
 
 def finder(host: str, qmp: dict[str, str]) -> Finder:
     """Return the finder of a host by its name in the inventory."""
-    return Finder(lambda: find_vms(host, qmp))
+    asked = Asked()
+    return Finder(lambda: find_vms(host, qmp, asked=asked))
