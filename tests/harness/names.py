@@ -23,7 +23,8 @@ PROGRAMS = {
 OTHERS = {
     *("novnc_hypervisors", "novnc_gateways"),  # groups
     *("novnc_fleet_session", "novnc_directory", "novnc_console_command"),  # a cookie, packages
-    *("novnc_", "novnc_gateway_endpoint_silent"),  # how metrics begin, and one of them
+    "novnc_",  # how metrics begin, and some of them
+    *("novnc_gateway_endpoint_silent", "novnc_gateway_certificate_days_left"),
 }
 """Names that look like variables."""
 

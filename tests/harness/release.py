@@ -64,9 +64,9 @@ def env_of(collections: Path) -> dict[str, str]:
     return ENV | {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
 
 
-def build(place: Path) -> Path:
+def build(place: Path, clone: Path = ROOT) -> Path:
     """Return the tarball of the collection, built in an empty directory. Raises BrokenError."""
-    run(BIN / "ansible-galaxy", "collection", "build", "--output-path", place)
+    run(BIN / "ansible-galaxy", "collection", "build", "--output-path", place, cwd=clone)
     return next(place.glob("novnc-fleet-*.tar.gz"))
 
 

@@ -104,6 +104,15 @@ def test_bad_input_changes_nothing() -> None:
     assert fingerprints() == before
 
 
+def test_a_gateways_faults_are_told_before_any_host_is_changed() -> None:
+    rules = [{"match": "db*", "contro": ["group:dba"]}]
+    run = run_playbook(SITE, "-e", json.dumps({"novnc_gateway_rules": rules}))
+    assert run.status == 2
+    assert "Nothing was changed on gw1" in run.output
+    assert "contro" in run.output
+    assert "PLAY [Plan all consoles" not in run.output
+
+
 def test_a_knob_of_the_wrong_kind_on_one_host_changes_none() -> None:
     before = fingerprints()
     wrong = "{{ 'abc' if inventory_hostname == 'kvm1' else 60 }}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,26 @@ def test_the_clone_says_one_version_everywhere() -> None:
 
 def test_the_clones_documentation_is_complete() -> None:
     assert list(release.documentation(release.CLONE)) == []
+
+
+def test_a_tarball_has_nothing_of_ones_own_inventory(tmp_path: Path) -> None:
+    clone, place = tmp_path / "clone", tmp_path / "place"
+    place.mkdir()
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, clone / name, follow_symlinks=False)
+    for own in ("inventory/mine", "inventory/example", "inventory/eu", "fleet"):
+        (clone / own / "pki" / "servers").mkdir(parents=True)
+        for file in ("pki/ca.key", "pki/password-salts", "pki/servers/kvm1.key"):
+            (clone / own / file).write_text("secret")
+    (clone / "inventory/mine/hosts.yml").write_text("novnc_gateways:")
+    names = set(release.files_of(release.build(place, clone)))
+    assert "inventory/example/hosts.yml" in names
+    assert "roles/novnc_gateway/tasks/main.yml" in names
+    assert not [name for name in names if "pki/" in name or "mine" in name]
 
 
 def test_what_fits_together_has_no_fault() -> None:
