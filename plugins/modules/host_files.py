@@ -92,6 +92,8 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,17 +179,18 @@ def is_made(directory: str) -> bool:
 
 def make(directory: str) -> None:
     """Make a directory, whatever is above it too."""
-    os.makedirs(directory, exist_ok=True)
+    os.makedirs(directory, mode=_DIRECTORY_MODE, exist_ok=True)
     os.chown(directory, _OWNER, _OWNER)
     os.chmod(directory, _DIRECTORY_MODE)
 
 
 def remove(path: str) -> None:
-    """Remove a file, a link, or a directory with all it holds."""
+    """Remove a file, a link, or a directory with all it holds; it may have gone meanwhile."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:
-        os.unlink(path)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(path)
 
 
 def shown(file: Wanted, present: Present | None) -> dict[str, str]:
@@ -195,6 +198,9 @@ def shown(file: Wanted, present: Present | None) -> dict[str, str]:
     header = f"{file.path} (mode {file.mode:04o})"
     if file.secret:
         return {"prepared": f"{header}: secret\n"}
+    if present and present.content == file.content:
+        was = f"mode {present.mode:04o}, owner {present.uid}, group {present.gid}"
+        return {"prepared": f"{header}: had {was}\n"}
     before = present.content.decode(errors="replace") if present else ""
     old = f"{file.path} (mode {present.mode:04o})" if present else file.path
     return {
@@ -205,8 +211,17 @@ def shown(file: Wanted, present: Present | None) -> dict[str, str]:
     }
 
 
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Have what the system refuses say which of the paths it was about. Raises RefusedError."""
+    try:
+        yield
+    except OSError as error:
+        raise RefusedError(f"{path}: {error.strerror}") from None
+
+
 def run(module: AnsibleModule) -> dict[str, Any]:
-    """Make it so, unless in check mode. Raises RefusedError and OSError."""
+    """Make it so, unless in check mode. Raises RefusedError, and OSError where it cannot look."""
     asked = module.params
     for path in [*asked["directories"], *(one["path"] for one in asked["files"]), *asked["absent"]]:
         if not os.path.isabs(path):
@@ -222,17 +237,24 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     removed = [path for path in asked["absent"] if os.path.lexists(path)]
     if not module.check_mode:
         for path in directories:
-            make(path)
+            with naming(path):
+                make(path)
         for file in changed:
-            write_file(file.path, file.content, file.mode, owner=(_OWNER, file.gid))
+            with naming(file.path):
+                write_file(file.path, file.content, file.mode, owner=(_OWNER, file.gid))
         for path in removed:
-            remove(path)
+            with naming(path):
+                remove(path)
     written = directories + [file.path for file in changed]
     return {
         "changed": bool(written or removed),
         "written": written,
         "removed": removed,
-        "diff": [shown(file, present[file.path]) for file in changed],
+        "diff": [
+            *({"prepared": f"{path} (directory)\n"} for path in directories),
+            *(shown(file, present[file.path]) for file in changed),
+            *({"prepared": f"{path}: removed\n"} for path in removed),
+        ],
     }
 
 
@@ -267,7 +289,7 @@ def main() -> None:
     except RefusedError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'a file'}: {error.strerror}")
+        module.fail_json(msg=f"{error.filename}: {error.strerror}")
     else:
         module.exit_json(**result)
 

@@ -94,6 +94,6 @@ def test_no_run_shows_a_key(plain: Endpoint) -> None:
     key = (PKI / "servers" / "kvm14.key").read_text().splitlines()
     for options in (("--check", "--diff"), ("--diff",)):
         shown = converge(*options).output
-        assert "changed: [kvm14] => (item=tls.key)" in shown
+        assert "/etc/novnc-fleet/endpoint/tls.key (mode 0600): secret" in shown
         assert "+++ after" in shown, "without it, nothing is shown of anything"
         assert [line for line in key if line in shown] == []

@@ -90,6 +90,10 @@ def test_other_permissions_alone_are_a_change(tmp_path: Path) -> None:
     directory.mkdir(mode=0o700)
     done = run({"path": str(file), "content": "same"}, directories=[str(directory)])
     assert done["written"] == [str(directory), str(file)]
+    assert [one["prepared"] for one in done["diff"]] == [
+        f"{directory} (directory)\n",
+        f"{file} (mode 0644): had mode 0666, owner {os.geteuid()}, group {os.getegid()}\n",
+    ]
     assert (mode_of(file), mode_of(directory)) == (0o644, 0o755)
 
 
@@ -102,6 +106,21 @@ def test_a_link_is_replaced_and_what_it_leads_to_is_left(tmp_path: Path) -> None
     assert other.read_text() == "precious"
 
 
+def test_what_is_in_a_directory_that_goes_is_gone(tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "in").write_text("")
+    run(absent=[str(full), str(full / "in")])
+    assert not full.exists()
+
+
+def test_what_the_system_refuses_names_the_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = str(tmp_path / "file" / "in")
+    with pytest.raises(RefusedError, match=f"{path}: Not a directory|{path}: File exists"):
+        run({"path": path, "content": ""})
+
+
 def test_directories_go_with_what_they_hold_and_links_alone(tmp_path: Path) -> None:
     full, kept, link = tmp_path / "full", tmp_path / "kept", tmp_path / "link"
     for directory in (full, kept):
@@ -109,6 +128,7 @@ def test_directories_go_with_what_they_hold_and_links_alone(tmp_path: Path) -> N
     link.symlink_to(kept)
     done = run(absent=[str(full), str(link), str(tmp_path / "never")])
     assert done["removed"] == [str(full), str(link)]
+    assert done["diff"] == [{"prepared": f"{path}: removed\n"} for path in (full, link)]
     assert not full.exists()
     assert (kept / "in").is_dir()
 
