@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import ssl
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -25,14 +21,11 @@ from tests.browser.viewer import EXPECTED, READ_SCREEN, TIMEOUT_MS, listen, wait
 from tests.harness.containers import HARDENED, PROJECT, SHARED, checks, health, image, run
 from tests.harness.fleet import Console, background, hosts
 from tests.harness.fleet import consoles as consoles_of_hosts
-from tests.harness.project import CACHE
 from tests.harness.waiting import wait_until as wait_for
 
 SERVERS = {"x11": ("An X display", (0x40, 0xA0, 0x60)), "tiger": ("TigerVNC", (0xA0, 0x40, 0x60))}
 """The desktop name that each announces, and its colour."""
 HOST = "novnc-fleet-kvm20"
-ENDPOINT = "198.18.90.61"
-OWN_PKI = CACHE / "containers-pki"
 FIRST_PIXEL = "Array.from(guest.pixels(0, 0, 1, 1) ?? []).slice(0, 3)"
 
 
@@ -91,20 +84,6 @@ def looked_after(request: pytest.FixtureRequest) -> Iterator[Path]:
 def asked_again(name: str, before: set[str]) -> bool:
     """Tell whether a container's health has been asked for since."""
     return not checks(name) <= before
-
-
-def test_the_endpoint_shuts_nobody_out() -> None:
-    """Its gateway asks it for its list every few seconds, which asks the server once."""
-    hosts()["kvm20"].check_output("systemctl restart test-tigervnc-login")
-    context = ssl.create_default_context(cafile=str(OWN_PKI / "ca.crt"))
-    context.load_cert_chain(OWN_PKI / "kvm20.crt", OWN_PKI / "kvm20.key")
-    for _ in range(CHECKS):
-        with closing(http.client.HTTPSConnection(ENDPOINT, 16900, context=context)) as line:
-            line.request("GET", "/consoles.json")
-            states = {one["vm"]: one["state"] for one in json.load(line.getresponse())}
-        assert states["login"] == "running"
-    with of("login").session() as client:
-        assert client.info.security_names
 
 
 def test_its_health_shuts_nobody_out(looked_after: Path) -> None:
