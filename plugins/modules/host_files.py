@@ -30,11 +30,7 @@ options:
         type: path
         required: true
       content:
-        description: Text of the file.
-        type: str
-      secret:
-        description:
-          - In place of O(files[].content), text that appears in no output, difference or log.
+        description: Text of the file, unless it is among O(secrets).
         type: str
       group:
         description: Name of the group that the file belongs to.
@@ -44,6 +40,12 @@ options:
         description: Permission bits, as octal digits.
         type: str
         default: "0644"
+  secrets:
+    description:
+      - Texts that appear in no output, difference or log, by the path of their file, which is among
+        O(files).
+    type: dict
+    default: {}
   absent:
     description:
       - Absolute paths of files, links, or directories with all they hold, that are not to be there.
@@ -69,8 +71,9 @@ EXAMPLES = r"""
       - path: /etc/systemd/system/novnc-directory.socket
         content: "{{ lookup('ansible.builtin.template', 'novnc-directory.socket.j2') }}"
       - path: /etc/novnc-fleet/tls.key
-        secret: "{{ lookup('ansible.builtin.file', 'tls.key', rstrip=false) }}"
         mode: "0600"
+    secrets:
+      /etc/novnc-fleet/tls.key: "{{ lookup('ansible.builtin.file', 'tls.key', rstrip=false) }}"
     absent: [/etc/novnc-fleet/old.json]
 """
 
@@ -105,6 +108,13 @@ _OWNER = 0
 """Root, to whom all of it belongs, directories with their group."""
 _NOT_YET_MADE = -1
 """Stands for a group that an earlier task would have made, if it were not for --check."""
+
+
+class QuietModule(AnsibleModule):  # type: ignore[misc]
+    """Does not write its arguments, which are whole files, into the host's journal."""
+
+    def _log_invocation(self) -> None:
+        pass
 
 
 class RefusedError(Exception):
@@ -146,7 +156,7 @@ def read(path: str) -> Present | None:
         return Present(file.read(), stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
 
 
-def wanted_of(given: dict[str, Any], *, check_mode: bool) -> Wanted:
+def wanted_of(given: dict[str, Any], secrets: dict[str, str], *, check_mode: bool) -> Wanted:
     """Return what one entry of the files asks for. Raises RefusedError."""
     path, mode, group = given["path"], given["mode"], given["group"]
     if not re.fullmatch(r"0?[0-7]{3}", mode):
@@ -157,8 +167,10 @@ def wanted_of(given: dict[str, Any], *, check_mode: bool) -> Wanted:
         if not check_mode:
             raise RefusedError(f"{path}: there is no group '{group}' on this host") from None
         gid = _NOT_YET_MADE
-    secret = given["secret"] is not None
-    text = given["secret"] if secret else given["content"]
+    secret = path in secrets
+    if secret == (given["content"] is not None):
+        raise RefusedError(f"{path}: its text belongs into 'content' or among the secrets")
+    text = secrets[path] if secret else given["content"]
     return Wanted(path, text.encode(), int(mode, 8), gid, secret)
 
 
@@ -226,7 +238,11 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     for path in [*asked["directories"], *(one["path"] for one in asked["files"]), *asked["absent"]]:
         if not os.path.isabs(path):
             raise RefusedError(f"'{path}' is no absolute path")
-    files = [wanted_of(given, check_mode=module.check_mode) for given in asked["files"]]
+    for path in set(asked["secrets"]) - {one["path"] for one in asked["files"]}:
+        raise RefusedError(f"{path} is among the secrets, but not among the files")
+    files = [
+        wanted_of(given, asked["secrets"], check_mode=module.check_mode) for given in asked["files"]
+    ]
     present = {file.path: read(file.path) for file in files}
     directories = [path for path in asked["directories"] if not is_made(path)]
     changed = [
@@ -261,7 +277,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     paths = {"type": "list", "elements": "path", "default": []}
-    module = AnsibleModule(
+    module = QuietModule(
         argument_spec={
             "directories": paths,
             "files": {
@@ -271,18 +287,15 @@ def main() -> None:
                 "options": {
                     "path": {"type": "path", "required": True},
                     "content": {"type": "str"},
-                    "secret": {"type": "str", "no_log": True},
                     "group": {"type": "str", "default": "root"},
                     "mode": {"type": "str", "default": "0644"},
                 },
-                "mutually_exclusive": [("content", "secret")],
-                "required_one_of": [("content", "secret")],
             },
+            # One of its own: of a key within `files`, the host's journal would get the text.
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
             "absent": paths,
         },
         supports_check_mode=True,
-        # Whole files are nothing for the host's journal.
-        no_log=True,
     )
     try:
         result = run(module)

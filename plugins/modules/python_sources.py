@@ -80,11 +80,10 @@ def main() -> None:
         argument_spec={
             "packages": {"type": "list", "elements": "path", "required": True},
             "dest": {"type": "path", "required": True},
-            "sources": {"type": "dict"},
+            # Whole programs are nothing for the host's journal.
+            "sources": {"type": "dict", "no_log": True},
         },
         supports_check_mode=True,
-        # Whole programs are nothing for the host's journal.
-        no_log=True,
     )
     dest = module.params["dest"]
     wanted = {path: File(text, 0o644) for path, text in (module.params["sources"] or {}).items()}

@@ -97,3 +97,6 @@ def test_no_run_shows_a_key(plain: Endpoint) -> None:
         assert "/etc/novnc-fleet/endpoint/tls.key (mode 0600): secret" in shown
         assert "+++ after" in shown, "without it, nothing is shown of anything"
         assert [line for line in key if line in shown] == []
+    journal = plain.on.check_output("journalctl --no-pager")
+    assert "ansible-" in journal, "modules write there"
+    assert [line for line in key if line in journal] == []

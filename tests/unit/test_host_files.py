@@ -31,8 +31,8 @@ class Module:
 
 def run(*files: dict[str, Any], check: bool = False, **more: Any) -> dict[str, Any]:
     """Return what the module comes to."""
-    defaults = {"content": None, "secret": None, "group": GROUP, "mode": "0644"}
-    params: dict[str, Any] = {"directories": [], "absent": [], **more}
+    defaults = {"content": None, "group": GROUP, "mode": "0644"}
+    params: dict[str, Any] = {"directories": [], "absent": [], "secrets": {}, **more}
     params["files"] = [{**defaults, **file} for file in files]
     return host_files.run(Module(check, params))
 
@@ -47,9 +47,10 @@ def test_all_of_it_is_made_and_a_second_run_changes_nothing(tmp_path: Path) -> N
     directory, file, key = tmp_path / "etc", tmp_path / "etc" / "a.conf", tmp_path / "etc" / "key"
     asked = (
         {"path": str(file), "content": "one\n"},
-        {"path": str(key), "secret": "s3cret", "mode": "0600"},
+        {"path": str(key), "mode": "0600"},
     )
     more: Any = {"directories": [str(directory)], "absent": [str(old)]}
+    more["secrets"] = {str(key): "s3cret"}
     told = run(*asked, check=True, **more)
     assert not directory.exists()
     assert old.exists()
@@ -70,9 +71,9 @@ def test_a_difference_is_shown_but_for_secrets(tmp_path: Path) -> None:
     file, key = tmp_path / "a", tmp_path / "key"
     file.write_text("before")
     file.chmod(0o600)
-    diff = run(
-        {"path": str(file), "content": "after"}, {"path": str(key), "secret": "s3cret"}, check=True
-    )["diff"]
+    secrets = {str(key): "s3cret"}
+    asked = ({"path": str(file), "content": "after"}, {"path": str(key)})
+    diff = run(*asked, secrets=secrets, check=True)["diff"]
     assert diff[0] == {
         "before_header": f"{file} (mode 0600)",
         "after_header": f"{file} (mode 0644)",
@@ -141,6 +142,7 @@ def test_directories_go_with_what_they_hold_and_links_alone(tmp_path: Path) -> N
         ({"path": "/x", "content": "", "mode": "4755"}, "mode '4755' is not three octal digits"),
         ({"path": "/x", "content": "", "group": "no-such"}, "there is no group 'no-such'"),
         ({"path": "/usr", "content": ""}, "/usr is there and is no file"),
+        ({"path": "/x"}, "/x: its text belongs into 'content' or among the secrets"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_changes(
@@ -149,6 +151,14 @@ def test_what_cannot_be_is_refused_before_anything_changes(
     with pytest.raises(RefusedError, match=words):
         run({"path": str(tmp_path / "a"), "content": "a"}, wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_secret_has_one_place(tmp_path: Path) -> None:
+    path = str(tmp_path / "a")
+    with pytest.raises(RefusedError, match="belongs into 'content' or among the secrets"):
+        run({"path": path, "content": "a"}, secrets={path: "b"})
+    with pytest.raises(RefusedError, match="but not among the files"):
+        run(secrets={path: "b"})
 
 
 def test_under_check_a_group_may_not_have_been_made(tmp_path: Path) -> None:
