@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.novnc.fleet.plugins.module_utils.passwords import hash_password
-from novnc_image.environment import WrittenError
+from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
+from novnc_endpoint_image import settings as endpoint_image
+from novnc_gateway_image import settings as gateway_image
+from novnc_image.environment import BAD_VALUE, WrittenError, run
 from novnc_service import role as roles
+from novnc_service.generations import Generations
 from novnc_service.role import Role
 
 from tests.harness.project import BIN, ENV, ROOT
@@ -174,6 +178,8 @@ def test_keys_are_the_roles() -> None:
         ({"novnc_gateway_port": "443"}, "novnc_gateway_port is '443', which is no int"),
         ({"novnc_gateway_port": True}, "novnc_gateway_port is True, which is no int"),
         ({"novnc_gateway_names": "gw"}, "novnc_gateway_names is 'gw', which is no list"),
+        ({"novnc_gateway_names": ["gw", 1]}, "novnc_gateway_names has 1, which is no str"),
+        ({"novnc_gateway_rules": ["gw"]}, "novnc_gateway_rules has 'gw', which is no dict"),
     ],
 )
 def test_other_keys_and_types_are_refused(written: dict[str, Any], words: str) -> None:
@@ -208,3 +214,96 @@ def test_every_key_has_a_type_that_is_known() -> None:
         )
         kinds = {one["type"] for one in options["argument_specs"]["main"]["options"].values()}
         assert kinds <= set(roles._TYPES)
+
+
+class Image:
+    """An endpoint's container as far as its settings go, and a gateway's."""
+
+    def __init__(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = here / "written.yml"
+        self.generations = Generations(str(here / "run"))
+        for image in (endpoint_image, gateway_image):
+            monkeypatch.setattr(image, "WRITTEN", str(self.path))
+        known = {**KNOWN, "novnc_installed_version": "1.6.0", "_novnc_gateway_nginx": {}}
+        monkeypatch.setattr(gateway_image, "_content", lambda: {**known, "ansible_host": "::1"})
+        self._pki = here / "pki"
+
+    def endpoint(self, text: str) -> None:
+        """Make what an endpoint reads."""
+        Authority(self._pki).issue([Request("tls", "server", ("kvm1",))])
+        own = {"cert": "tls.crt", "key": "tls.key", "ca": "ca.crt"}
+        keys = {f"novnc_endpoint_{key}": str(self._pki / name) for key, name in own.items()}
+        self.path.write_text(f"novnc_endpoint_allowed_names: [gw]\n{yaml.safe_dump(keys)}{text}")
+        endpoint_image.make(self.generations)
+
+    def gateway(self, text: str) -> None:
+        """Make what a gateway reads."""
+        self.path.write_text(f"{yaml.safe_dump({**PLAIN, 'novnc_gateway_names': ['gw']})}{text}")
+        gateway_image.make(self.generations)
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
+    return Image(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("novnc_endpoint_port: 70000", "novnc_endpoint_port: '70000' is no port"),
+        ("novnc_endpoint_address: ''", "':16900' is neither"),
+        ("novnc_endpoint_address: 'unix:/run/a'", "novnc_endpoint_address"),
+        ("novnc_endpoint_address: 2024-02-03", "novnc_endpoint_address is datetime.date("),
+        ("novnc_endpoint_address: 2024-02-30", "is no YAML"),
+        ("novnc_endpoint_allowed_names: [{gw: 1}]", "has {'gw': 1}, which is no str"),
+        ("novnc_endpoint_qmp: {db01: 2024-02-03}", "novnc_endpoint_qmp has 'db01'"),
+        ("novnc_endpoint_qmp: {1: /run/a}", "novnc_endpoint_qmp has 1"),
+        ("novnc_endpoint_session_timeout: 1" + 400 * "0", "OverflowError"),
+        ("novnc_endpoint_session_timeout: 1" + 5000 * "0", "is no YAML"),
+        ('novnc_endpoint_cert: "a\\0b"', "ValueError: embedded null"),
+        ("novnc_endpoint_cert: " + 5000 * "a", "File name too long"),
+        ("inventory_hostname: 2024-02-03", "inventory_hostname is datetime.date("),
+        ("novnc_vms: {web01: 2024-02-03}", "web01 in novnc_vms"),
+        ("novnc_vms: {2024-02-03: 5900}", "in novnc_vms"),
+        ("novnc_vms: " + 2000 * "[", "is no YAML"),
+    ],
+)
+def test_what_an_endpoint_cannot_use_is_one_sentence(
+    image: Image, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    image.endpoint("")
+    before = image.generations.current.resolve()
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: image.endpoint(text))
+    assert ended.value.code == BAD_VALUE
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert image.generations.current.resolve() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("novnc_hypervisors: {hosts: {kvm1: {novnc_endpoint_port: abc}}}", "kvm1 in novnc_hyp"),
+        ("novnc_hypervisors: {hosts: {kvm1: {novnc_endpoint_port: 70000}}}", "is 70000; write a"),
+        ("novnc_hypervisors: {hosts: {kvm1: {novnc_endpoint_port: true}}}", "is True; write a"),
+        (
+            "novnc_hypervisors: {hosts: {kvm1: }, vars: {novnc_endpoint_port: }}",
+            "novnc_endpoint_port of kvm1 in novnc_hypervisors is None",
+        ),
+        ("novnc_gateway_addresses: []", "novnc_gateway_addresses is empty"),
+        ("novnc_gateway_addresses: [2024-02-03]", "novnc_gateway_addresses has datetime.date("),
+        ("novnc_gateway_admins: [2024-02-30]", "is no YAML"),
+        ("inventory_hostname: [kvm1]", "inventory_hostname is ['kvm1'], which is no str"),
+    ],
+)
+def test_what_a_gateway_cannot_use_is_one_sentence(
+    image: Image, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: image.gateway(text))
+    assert ended.value.code == BAD_VALUE
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1

@@ -13,12 +13,11 @@ from typing import Any
 
 from ansible_collections.novnc.fleet.plugins.module_utils.entry import EntryError, parse_entry
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget, parse_target
-from jinja2 import TemplateError
 from novnc_endpoint.settings import read_settings
 from novnc_endpoint.tls import server_context
 from novnc_image.environment import WrittenError
 from novnc_service.generations import Generations, write
-from novnc_service.role import Role, read_written, said_by
+from novnc_service.role import Role, read_written, used
 
 WRITTEN = "/etc/novnc-fleet/endpoint.yml"
 RUN = "/run/novnc-endpoint"
@@ -44,16 +43,15 @@ def make(generations: Generations) -> None:
         "groups": {},
         "ansible_facts": {},
     }
-    with generations.another() as made:
+    _check_qmp(written.get("novnc_endpoint_qmp", {}))
+    with used(WRITTEN), generations.another() as made:
         known["_novnc_endpoint_run"] = str(made)
         variables = role.variables(written, known)
-        try:
-            address = f"{variables['_novnc_endpoint_bracketed']}:{variables['novnc_endpoint_port']}"
-            variables = role.variables(written, {**known, "_novnc_endpoint_listen": address})
-            settings = variables["_novnc_endpoint_settings"]
-            files = variables["_novnc_endpoint_files"]
-        except TemplateError as error:
-            raise said_by(error, WRITTEN) from None
+        address = f"{variables['_novnc_endpoint_bracketed']}:{variables['novnc_endpoint_port']}"
+        _check_address(address)
+        variables = role.variables(written, {**known, "_novnc_endpoint_listen": address})
+        settings = variables["_novnc_endpoint_settings"]
+        files = variables["_novnc_endpoint_files"]
         if not settings["allowed_names"]:
             raise WrittenError(
                 f"{WRITTEN}: novnc_endpoint_allowed_names is empty, so nobody could come;"
@@ -64,6 +62,31 @@ def make(generations: Generations) -> None:
         write(made / "endpoint.json", json.dumps({**settings, "control": _CONTROL}))
         write(made / "consoles.json", json.dumps(_consoles(host, written.get("novnc_vms") or {})))
         _check(made, files)
+
+
+def _check_address(text: str) -> None:
+    try:
+        _tcp(text)
+    except ValueError as error:
+        raise WrittenError(
+            f"{WRITTEN}: novnc_endpoint_address and novnc_endpoint_port: {error}"
+        ) from None
+
+
+def _tcp(text: str) -> TcpTarget:
+    found = parse_target(text)
+    if not isinstance(found, TcpTarget):
+        raise ValueError(f"{found} is no address of TCP")
+    return found
+
+
+def _check_qmp(sockets: Mapping[object, object]) -> None:
+    for name, path in sockets.items():
+        if not (isinstance(name, str) and isinstance(path, str)):
+            raise WrittenError(
+                f"{WRITTEN}: novnc_endpoint_qmp has {name!r}: {path!r}; write a VM's name and the"
+                " path of its socket, both in quotes"
+            )
 
 
 def _consoles(host: str, vms: object) -> list[dict[str, Any]]:
@@ -91,10 +114,10 @@ def _consoles(host: str, vms: object) -> list[dict[str, Any]]:
 
 
 def _check(made: Path, files: Mapping[str, str]) -> None:
+    settings = read_settings(str(made / "endpoint.json"))
     try:
-        settings = read_settings(str(made / "endpoint.json"))
         server_context(settings.cert, settings.key, settings.ca)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         names = ", ".join(files.values())
         reason = getattr(error, "strerror", None) or error
         raise WrittenError(
@@ -104,7 +127,4 @@ def _check(made: Path, files: Mapping[str, str]) -> None:
 
 def listen_address() -> TcpTarget:
     """Return where the endpoint listens. Raises OSError, ValueError, KeyError."""
-    found = parse_target(read_settings(SETTINGS).address)
-    if not isinstance(found, TcpTarget):
-        raise ValueError(f"{found} is no address of TCP")
-    return found
+    return _tcp(read_settings(SETTINGS).address)

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
+from ansible_collections.novnc.fleet.plugins.module_utils.notation import parse_port
 from novnc_directory.endpoints import client_context
 from novnc_directory.settings import read_settings
 from novnc_image.environment import WrittenError
 from novnc_service.generations import Generations, write
-from novnc_service.role import Role, read_written, said_by
+from novnc_service.role import Role, read_written, used
 from novnc_service.templating import Variables
 
 WRITTEN = "/etc/novnc-fleet/gateway.yml"
@@ -46,13 +46,15 @@ def make(generations: Generations) -> None:
             raise WrittenError(f"{WRITTEN}: {key} means nothing in a container; leave it out")
     known = {**_content(), **_hosts(written.get("novnc_hypervisors") or {})}
     known["_novnc_gateway_socket"] = SOCKET
-    with generations.another() as made:
+    with used(WRITTEN), generations.another() as made:
         variables = role.variables(written, {**known, "_novnc_gateway_run": str(made)})
-        try:
-            role.refuse(WRITTEN, "written", variables)
-            _write(made, role, variables)
-        except TemplateError as error:
-            raise said_by(error, WRITTEN) from None
+        role.refuse(WRITTEN, "written", variables)
+        if not variables["novnc_gateway_addresses"]:
+            raise WrittenError(
+                f"{WRITTEN}: novnc_gateway_addresses is empty, so nobody could come; write such as"
+                " 0.0.0.0, or leave it out"
+            )
+        _write(made, role, variables)
         _check(made, variables["_novnc_gateway_files"])
 
 
@@ -82,11 +84,21 @@ def _hosts(group: object) -> dict[str, Any]:
         raise fault
     if not all(isinstance(said or {}, Mapping) for said in hosts.values()):
         raise fault
-    names = [str(name) for name in hosts]
-    return {
-        "groups": {"novnc_hypervisors": names},
-        "hostvars": {str(name): {**shared, **(said or {})} for name, said in hosts.items()},
-    }
+    found = {str(name): {**shared, **(said or {})} for name, said in hosts.items()}
+    for name, said in found.items():
+        _check_port(name, said.get("novnc_endpoint_port", 1))
+    return {"groups": {"novnc_hypervisors": list(found)}, "hostvars": found}
+
+
+def _check_port(host: str, port: object) -> None:
+    # An inventory may have a number as text, but YAML's true is Python's 1.
+    try:
+        parse_port("" if isinstance(port, bool) else str(port))
+    except ValueError:
+        raise WrittenError(
+            f"{WRITTEN}: novnc_endpoint_port of {host} in novnc_hypervisors is {port!r};"
+            " write a number from 1 to 65535"
+        ) from None
 
 
 def _write(made: Path, role: Role, variables: Variables) -> None:

@@ -9,7 +9,8 @@ written a second time.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,19 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
     "dict": (dict,),
 }
+_OF_ANY_ROLE = {"inventory_hostname": "str"}
+"""Types of what an inventory says of every host."""
+_UNFIT = (
+    TemplateError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+)
+"""What values may lead to that nobody has thought of."""
 
 
 class Role:
@@ -57,16 +71,19 @@ class Role:
         """
         options = self._read("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
         for key, value in written.items():
-            if key in more:
+            if key in more and key not in _OF_ANY_ROLE:
                 continue
-            if key not in options:
+            if key not in options and key not in more:
                 near = difflib.get_close_matches(str(key), [*options, *more], n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise WrittenError(f"{path} has the unknown key {key!r}{hint}")
-            kind = options[key]["type"]
-            # YAML's true is Python's 1.
-            if not isinstance(value, _TYPES[kind]) or (kind == "int" and isinstance(value, bool)):
+            kind = _OF_ANY_ROLE.get(key) or options[key]["type"]
+            if not _is(value, kind):
                 raise WrittenError(f"{path}: {key} is {value!r}, which is no {kind}")
+            kind = options.get(key, {}).get("elements", "")
+            for one in value if kind else ():
+                if not _is(one, kind):
+                    raise WrittenError(f"{path}: {key} has {one!r}, which is no {kind}")
 
     def refuse(self, path: str, tasks: str, variables: Variables) -> None:
         """Refuse what the role's assertions refuse. Raises WrittenError."""
@@ -95,13 +112,25 @@ def read_written(path: str) -> dict[str, Any]:
         raise WrittenError(
             f"{path} cannot be read: {error.strerror}; mount the file with the role's keys there"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: such as 2024-02-30, which has the form of a date.
         raise WrittenError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise WrittenError(f"{path} is no mapping of the role's keys to values")
     return found
 
 
-def said_by(error: TemplateError, path: str) -> WrittenError:
-    """Return what a template's complaint means to who has written the file."""
-    return WrittenError(f"{path} cannot be used: {error}")
+@contextmanager
+def used(path: str) -> Iterator[None]:
+    """Say in a sentence what cannot be made of a file. Raises WrittenError."""
+    try:
+        yield
+    except _UNFIT as error:
+        reason = " ".join(str(error).split()) or "no reason is known"
+        kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
+        raise WrittenError(f"{path} cannot be used: {kind}{reason}") from None
+
+
+def _is(value: object, kind: str) -> bool:
+    # YAML's true is Python's 1.
+    return isinstance(value, _TYPES[kind]) and not (kind == "int" and isinstance(value, bool))

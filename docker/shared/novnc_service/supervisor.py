@@ -93,6 +93,10 @@ def _reload(programs: Sequence[Program], read_anew: Callable[[], object]) -> Non
     except WrittenError as error:
         _say(f"nothing has changed: {error}")
         return
+    except Exception as error:  # whatever it is, consoles that are open go on
+        reason = " ".join(str(error).split())
+        _say(f"nothing has changed: {type(error).__name__}: {reason}")
+        return
     for program in programs:
         program.signal(signal.SIGHUP)
     _say("read anew")
