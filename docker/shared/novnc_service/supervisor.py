@@ -28,7 +28,7 @@ _SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 @dataclass
 class Program:
-    """One program.
+    """One program, which takes SIGHUP once it has its handler, and unblocks it then.
 
     Attributes:
         name: What it is called in messages.
@@ -51,7 +51,12 @@ class Program:
         if self.listener is not None:
             actions = [(os.POSIX_SPAWN_DUP2, self.listener, LISTENER)]
         self.pid = os.posix_spawn(
-            self.command[0], self.command, os.environ, file_actions=actions, setsigmask=[]
+            self.command[0],
+            self.command,
+            os.environ,
+            file_actions=actions,
+            # One that comes before there is a handler would end the program; so it waits.
+            setsigmask=[signal.SIGHUP],
         )
 
     def signal(self, number: signal.Signals) -> None:

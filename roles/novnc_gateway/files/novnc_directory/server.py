@@ -71,6 +71,8 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        # A container's first process starts us with it blocked, as it would end us until here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         watch = loop.create_task(self._consoles.watch())
         notify("READY=1")
         await asyncio.wait(
