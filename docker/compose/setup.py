@@ -45,14 +45,16 @@ def main() -> None:
         "gateway.crt": gateway / "gateway" / "client.crt",
         "gateway.key": gateway / "gateway" / "client.key",
     }.items():
-        shutil.copy(pki / source, target)
+        if target.suffix == ".key":
+            write(target, (pki / source).read_text(encoding="utf-8"))
+        else:
+            shutil.copy(pki / source, target)
     shutil.copy(pki / "ca.crt", gateway / "gateway" / "ca.crt")
     # Kept where nobody else looks, so that another start can tell it again.
-    kept = pki / "password"
-    if not kept.exists():
-        kept.touch(mode=0o600)
-        kept.write_text(secrets.token_urlsafe(12), encoding="utf-8")
-    written = gateway / "gateway.yml"
+    kept, written = pki / "password", gateway / "gateway.yml"
+    # An empty one is what a crash has left, where it was not yet written as a whole.
+    if not kept.exists() or (kept.stat().st_size == 0 and not written.exists()):
+        write(kept, secrets.token_urlsafe(12))
     if not written.exists():
         write(
             written, yaml.safe_dump(_settings(portal, endpoint, kept.read_text(encoding="utf-8")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 import yaml
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget, UnixTarget
 from novnc_console_image.settings import read_settings as read_console
+from novnc_gateway_image import settings as gateway_image
 from novnc_image.environment import WrittenError, value
-from novnc_service.generations import Generations
+from novnc_service.generations import Generations, write
 from novnc_vm_image.settings import arguments
 from novnc_vm_image.settings import read_settings as read_vm
 
@@ -114,6 +116,50 @@ def test_a_generation_counts_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         raise WrittenError("no")
     assert (generations.current / "file").read_text() == "second"
     assert len(list((tmp_path / "run").glob("made-*"))) == 1
+
+
+def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    path, before = tmp_path / "file", tmp_path / "before"
+    with pytest.raises(UnicodeEncodeError):
+        write(path, "half\udc00")
+    assert list(tmp_path.iterdir()) == []
+    write(path, "first")
+    before.hardlink_to(path)
+    write(path, "second")
+    # The first was replaced, and nobody has seen a part of the second.
+    assert (before.read_text(), path.read_text()) == ("first", "second")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert {one.name for one in tmp_path.iterdir()} == {"file", "before"}
+
+
+def test_salts_that_a_crash_has_left_empty_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_image, "_STATE", str(tmp_path))
+    (tmp_path / "password-salts").touch()
+    salts = gateway_image._salts()
+    assert len(salts) == 64
+    assert gateway_image._salts() == salts
+
+
+def test_a_password_that_a_crash_has_left_empty_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in {"PORTAL": "localhost:8443", "ENDPOINT": "192.0.2.2"}.items():
+        monkeypatch.setenv(name, text)
+    for name in ("pki", "endpoint", "gateway"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pki" / "password").touch()
+    setup = runpy.run_path(str(ROOT / "docker" / "compose" / "setup.py"))
+    setup["main"].__globals__["ROOT"] = tmp_path
+    setup["main"]()
+    password = (tmp_path / "pki" / "password").read_text()
+    assert len(password) == 16
+    assert capsys.readouterr().out.endswith(f"with the password {password}\n")
+    setup["main"]()
+    assert capsys.readouterr().out.endswith(f"with the password {password}\n")
+    secret = ["pki/password", "gateway/gateway.yml", "endpoint/tls.key", "gateway/gateway/tls.key"]
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in secret} == {0o600}
 
 
 def test_compose_starts_this_version() -> None:

@@ -132,7 +132,8 @@ def _salts() -> str:
     """Return the secret from which the salts of plain passwords come; it stays with the log-ins."""
     path = Path(_STATE, "password-salts")
     try:
-        if not path.exists():
+        # An empty one is what a crash has left, where it was not yet written as a whole.
+        if not path.exists() or path.stat().st_size == 0:
             write(path, secrets.token_hex(32))
         return path.read_text(encoding="utf-8")
     except OSError as error:

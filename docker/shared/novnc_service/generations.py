@@ -50,6 +50,14 @@ class Generations:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file that only this user reads."""
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o600)
+    """Write a file that only this user reads; a crash leaves it whole, or as it was before."""
+    descriptor, made = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(made, path)
+    except BaseException:
+        os.unlink(made)
+        raise
