@@ -105,6 +105,27 @@ def test_a_vm_that_cannot_be_is_refused(environ: dict[str, str], words: str) -> 
     assert words in str(refused.value)
 
 
+def test_a_bad_name_from_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "name").write_text("a b\n")
+    with pytest.raises(WrittenError, match="VM_NAME is 'a b'"):
+        read_vm({"VM_NAME_FILE": str(tmp_path / "name")})
+
+
+@pytest.mark.parametrize(
+    ("disk", "form"),
+    [
+        ("/dev/vg/raw", "raw"),
+        ("/dev/vg/qcow2", "raw"),
+        ("/dev/vg.qcow2/web", "raw"),
+        ("/disks/web.img", "raw"),
+        ("/disks/web.raw", "raw"),
+        ("/disks/web.vmdk", "vmdk"),
+    ],
+)
+def test_a_disk_is_what_its_ending_says_and_raw_without_one(disk: str, form: str) -> None:
+    assert read_vm({"DISK": disk}).disk_format == form
+
+
 def test_a_generation_counts_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     generations = Generations(str(tmp_path / "run"))
     for text in ("first", "second"):

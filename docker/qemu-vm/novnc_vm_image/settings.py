@@ -50,10 +50,11 @@ class Settings:
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Return what is written. Raises WrittenError."""
+    text = value(environ, "VM_NAME", "vm")
     try:
-        name = parse_name(value(environ, "VM_NAME", "vm"))
+        name = parse_name(text)
     except EntryError as error:
-        raise WrittenError(f"VM_NAME is {environ['VM_NAME']!r}: {error}") from None
+        raise WrittenError(f"VM_NAME is {text!r}: {error}") from None
     disk = value(environ, "DISK")
     if disk and not disk.startswith("/"):
         raise WrittenError(f"DISK is {disk!r}; write the absolute path of a file that is mounted")
@@ -82,7 +83,7 @@ def _vnc(text: str) -> TcpTarget | UnixTarget:
 
 
 def _disk_format(text: str, disk: str) -> str:
-    found = text or (disk.rpartition(".")[2] if disk.endswith(_FORMATS) else "raw")
+    found = text or next((one for one in _FORMATS if disk.endswith(f".{one}")), "raw")
     if found not in _FORMATS:
         raise WrittenError(f"DISK_FORMAT is {text!r}; there are: {', '.join(_FORMATS)}")
     return found
