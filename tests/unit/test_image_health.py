@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils import vms
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 from novnc_endpoint_image import health as endpoint
+from novnc_gateway_image import health as gateway
 from novnc_image import health
 
 from tests.unit.fakes import VERSION, says, serve
@@ -125,3 +126,15 @@ def test_vms_that_are_off_are_no_fault_and_excuse_none(
     host.check(off=2)
     with pytest.raises(HopError, match="no answer within"):
         host.check(says(), off=1)
+
+
+def test_a_gateway_that_has_not_started_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gateway, "HEALTH_JSON", str(tmp_path / "health.json"))
+    with pytest.raises(SystemExit) as ended:
+        health.check(gateway.look)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("the gateway has not started: there is no ")
+    assert said.count("\n") == 1

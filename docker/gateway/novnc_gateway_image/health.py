@@ -20,17 +20,16 @@ from novnc_gateway_image.settings import HEALTH_JSON
 _SILENT = re.compile(r'^novnc_gateway_endpoint_silent\{host="(.*)"\} (\d)', re.MULTILINE)
 
 
-def main() -> None:
-    """Look. Raises SystemExit, OSError."""
-    with open(HEALTH_JSON, encoding="utf-8") as file:
-        health = json.load(file)
+def look() -> None:
+    """See that all of it answers. Raises HopError, OSError."""
+    try:
+        with open(HEALTH_JSON, encoding="utf-8") as file:
+            health = json.load(file)
+    except FileNotFoundError:
+        raise HopError("start", f"the gateway has not started: there is no {HEALTH_JSON}") from None
     where = inside(TcpTarget(health["address"], int(health["port"])))
-    check(
-        lambda: fetched(where, "/healthz", tls=True, host=health["name"]),
-        lambda: an_endpoint_answers(
-            fetched(parse_target(health["metrics"]), "/metrics", tls=False)
-        ),
-    )
+    fetched(where, "/healthz", tls=True, host=health["name"])
+    an_endpoint_answers(fetched(parse_target(health["metrics"]), "/metrics", tls=False))
 
 
 def an_endpoint_answers(metrics: str) -> None:
@@ -41,4 +40,4 @@ def an_endpoint_answers(metrics: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    check(look)
