@@ -8,6 +8,10 @@ import argparse
 from pathlib import Path
 
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, PkiError, Request
+from novnc_image.environment import BAD_VALUE
+
+_AUTHORITY = "ca"
+"""What the authority's own files are called."""
 
 
 def main(arguments: list[str]) -> None:
@@ -25,6 +29,15 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     requests = [_server(text) for text in options.server]
     requests += [Request(name, "client", (name,)) for name in options.client]
+    for request in requests:
+        name = request.names[0]
+        # Names are files here: with a slash, others than the certificate's own.
+        if not name or "/" in name or request.file == _AUTHORITY:
+            parser.exit(
+                BAD_VALUE,
+                f"{name!r} cannot be the name of a {request.usage}: its files would not be its own,"
+                " but such as the authority's; write another\n",
+            )
     authority = Authority(options.directory)
     try:
         authority.issue(requests)
