@@ -15,4 +15,6 @@ ENV = {
     "PATH": f"{BIN}:{os.environ['PATH']}",
     "ANSIBLE_FORCE_COLOR": "0",
     "NO_COLOR": "1",
+    # Seconds for a connection to be there: of ten, a busy machine once needed more.
+    "ANSIBLE_TIMEOUT": "60",
 }
