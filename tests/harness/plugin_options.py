@@ -24,8 +24,11 @@ class Taken(Exception):  # noqa: N818 (it tells of no error)
     """Carries what a module takes."""
 
 
-def _take(argument_spec: Mapping[str, Any], **_: Any) -> None:
-    raise Taken(argument_spec)
+class _Module:
+    """Stands for AnsibleModule, which modules call or derive theirs from."""
+
+    def __init__(self, argument_spec: Mapping[str, Any], **_: Any) -> None:
+        raise Taken(argument_spec)
 
 
 def nested(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def nested(spec: Mapping[str, Any]) -> dict[str, Any]:
 def of_modules() -> dict[str, Any]:
     """Return what each module takes."""
     found: dict[str, Any] = {}
-    basic.AnsibleModule = _take
+    basic.AnsibleModule = _Module
     for _, name, _ in pkgutil.iter_modules(modules.__path__):
         module = importlib.import_module(f"{modules.__name__}.{name}")
         found[name] = None
