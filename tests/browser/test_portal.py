@@ -42,7 +42,9 @@ class Person:
         self.page.goto(self.gateway)
         self.page.get_by_label("User name").fill(self.account["name"])
         self.page.get_by_label("Password").fill(password or self.account["password"])
-        self.page.get_by_role("button", name="Log in").click()
+        # All of the page: whoever leaves it before breaks off the loading of its scripts.
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name="Log in").click()
 
     def consoles(self) -> list[Record]:
         """Return the consoles that they may open."""
