@@ -33,7 +33,11 @@ ON_THE_DEMO = (f"scenario:{DEMO}", "browser")
 """Parts that share the demo's hosts, and run one after the other."""
 AT_ONCE = 3
 """Parts that run at the same time: of two, two cores wait for a quarter of the time."""
-LONGEST = ("scenario:gateway", f"scenario:{DEMO}", "scenario:docs", "scenario:endpoint")
+LONGEST = (
+    "scenario:gateway",
+    f"scenario:{DEMO}",
+    *(f"scenario:{name}" for name in ("lifecycle", "endpoint", "docs", "upgrade", "libvirt")),
+)
 """Parts that begin first, in this order, so that none of them is waited for alone at the end."""
 _SAID = 300
 """Characters of a complaint that are repeated at the end."""

@@ -68,7 +68,7 @@ def test_what_no_browser_sends_is_no_origin(origins: str) -> None:
 def test_a_vm_without_a_disk_is_the_test_guest() -> None:
     found = read_vm({"VM_NAME": "web01"})
     assert found.vnc == UnixTarget("/run/novnc-vms/web01.vnc")
-    words = arguments(found, "/proc/self/fd/3", kvm=False)
+    words = arguments(found, "/proc/self/fd/3", "")
     assert words[words.index("-name") + 1] == "web01"
     assert words[words.index("-vnc") + 1] == "unix:/run/novnc-vms/web01.vnc,share=force-shared"
     assert words[words.index("-m") + 1] == "16"
@@ -79,7 +79,7 @@ def test_a_vm_without_a_disk_is_the_test_guest() -> None:
 def test_a_vm_of_ones_own() -> None:
     said = {"DISK": "/disks/a,b.qcow2", "VNC": "[::1]:5907", "MEMORY": "2048", "CPUS": "2"}
     found = read_vm({**said, "QEMU_ARGS": "-device 'usb-ehci,id=a b'"})
-    words = arguments(found, found.disk, kvm=True)
+    words = arguments(found, found.disk, "host")
     assert words[words.index("-drive") + 1] == "file=/disks/a,,b.qcow2,format=qcow2,if=virtio"
     assert words[words.index("-vnc") + 1] == "[::1]:7,share=force-shared"
     assert words[words.index("-accel") + 1] == "kvm"

@@ -12,6 +12,7 @@ import guest_image
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import UnixTarget
 from novnc_image.environment import WrittenError, run
 
+from novnc_vm_image.kvm import find_cpu
 from novnc_vm_image.settings import Settings, arguments, read_settings
 
 QEMU = "/usr/bin/qemu-system-x86_64"
@@ -30,10 +31,10 @@ def main() -> None:
                 f"VNC is '{settings.vnc}', and uid {os.getuid()} cannot write to {directory};"
                 " mount a volume there that it may write to"
             )
-    kvm = os.access("/dev/kvm", os.R_OK | os.W_OK)
-    print(f"{settings.name}: VNC at {settings.vnc}, {'KVM' if kvm else 'no KVM'}", file=sys.stderr)
+    cpu, told = find_cpu(QEMU)
+    print(f"{settings.name}: VNC at {settings.vnc}, {told}", file=sys.stderr)
     os.umask(_OWN_GROUP)
-    command = [QEMU, *arguments(settings, disk, kvm=kvm)]
+    command = [QEMU, *arguments(settings, disk, cpu)]
     os.execv(QEMU, command)  # noqa: S606 (there is no shell, and none is wanted)
 
 

@@ -103,17 +103,23 @@ def _words(text: str) -> tuple[str, ...]:
         raise WrittenError(f"QEMU_ARGS cannot be split into words: {error}") from None
 
 
-def arguments(settings: Settings, disk: str, *, kvm: bool) -> list[str]:
-    """Return QEMU's arguments; ``disk`` is the file of its disk, the test guest's too."""
+def arguments(settings: Settings, disk: str, cpu: str) -> list[str]:
+    """Return QEMU's arguments.
+
+    Args:
+        settings: The VM.
+        disk: The file of its disk, the test guest's too.
+        cpu: The processor that KVM gives it; empty for TCG.
+    """
     guest = ["-machine", "pc,acpi=off"] if not settings.disk else ["-machine", "q35"]
     # The test guest is small: many of these run on one machine.
     tcg = "tcg,tb-size=16" if not settings.disk else "tcg"
     interface = "ide" if not settings.disk else "virtio"
     return [
         *("-name", settings.name),
-        *("-accel", "kvm" if kvm else tcg),
+        *("-accel", "kvm" if cpu else tcg),
         *guest,
-        *(["-cpu", "host"] if kvm else []),
+        *(["-cpu", cpu] if cpu else []),
         *("-m", str(settings.memory), "-smp", str(settings.cpus)),
         *("-nodefaults", "-display", "none", "-vga", "std"),
         *("-drive", f"file={disk.replace(',', ',,')},format={settings.disk_format},if={interface}"),
