@@ -24,7 +24,7 @@ consoles: ## Print the running demo's consoles as JSON (make -s consoles)
 	@$(BIN)/python -m tests.harness.demo consoles
 
 test: ## Lint, unit tests, every Python, every scenario, browser tests
-	@scripts/setup venv docker images containers pythons browser
+	@scripts/setup venv docker images browser
 	@$(BIN)/python -m tests.harness.suite lint unit pythons $(TESTED:%=scenario:%) browser
 
 quick: ## Lint, unit tests and the default scenario
@@ -40,12 +40,12 @@ unit: ## Run the unit tests
 	@$(BIN)/python -m tests.harness.suite unit
 
 pythons: ## Run modules and consoles on every Python that hypervisors may have
-	@scripts/setup venv docker images pythons
+	@scripts/setup venv docker images
 	@$(BIN)/python -m tests.harness.suite pythons
 
 scenario: ## Run one scenario: make scenario NAME=default
 	@test -f molecule/$(NAME)/molecule.yml || { echo "NAME=$(NAME) is no scenario; there are: $(SCENARIOS)" >&2; exit 2; }
-	@scripts/setup venv docker images browser $(if $(filter containers distribution,$(NAME)),$(NAME))
+	@scripts/setup venv docker images browser $(if $(filter distribution,$(NAME)),$(NAME))
 	@$(BIN)/python -m tests.harness.suite scenario:$(NAME)
 
 browser: ## Open the demo's consoles in Chromium
@@ -53,7 +53,7 @@ browser: ## Open the demo's consoles in Chromium
 	@$(BIN)/python -m tests.harness.suite browser
 
 images: ## Build the images that people use, and test them
-	@scripts/setup venv docker images containers browser
+	@scripts/setup venv docker images browser
 	@$(BIN)/python -m tests.harness.suite scenario:containers
 
 bench: ## Compare with what else there is, as ratios from one run; writes .cache/bench.json (make bench PART=gateway)
