@@ -59,7 +59,18 @@ def main() -> None:
         write(
             written, yaml.safe_dump(_settings(portal, endpoint, kept.read_text(encoding="utf-8")))
         )
+    _compare(written.read_text(encoding="utf-8"), portal, endpoint)
     print(f"https://{portal}/ as {USER}, with the password {kept.read_text(encoding='utf-8')}")
+
+
+def _compare(settings: str, portal: str, endpoint: str) -> None:
+    """Tell when a gateway.yml of before, which is somebody's by now, is for other addresses."""
+    for what, value in (("port", portal), ("network", endpoint)):
+        if value not in settings:
+            print(
+                f"gateway.yml, in the volume 'gateway', does not know {value}: it was made for"
+                f" another {what}. Write it there, or have all made anew (docker compose down -v)"
+            )
 
 
 def _settings(portal: str, endpoint: str, password: str) -> dict[str, object]:

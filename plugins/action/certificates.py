@@ -20,18 +20,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return which files were written."""
         super().run(tmp, task_vars)
         directory = Path(self._task.args["directory"]).expanduser()
-        requests = [
-            Request(f"servers/{name}", "server", (name, *map(str, more)))
-            for name, more in self._task.args.get("servers", {}).items()
-        ]
+        servers = self._task.args.get("servers", {})
         clients = self._task.args.get("clients", [])
-        requests += [Request(name, "client", (name,)) for name in map(str, clients)]
-        for name in [*self._task.args.get("servers", {}), *map(str, clients)]:
-            if "/" in name or name in ("", ".", "..", "ca", "servers"):
-                msg = f"{name!r} cannot name a certificate's file; give it another name"
-                return {"failed": True, "changed": False, "msg": msg}
         authority = Authority(directory, check=self._task.check_mode)
         try:
+            requests = [
+                Request.of("server", str(name), map(str, more)) for name, more in servers.items()
+            ]
+            requests += [Request.of("client", str(name)) for name in clients]
             authority.issue(requests)
         except (PkiError, OSError, ValueError) as error:
             return {"failed": True, "changed": False, "msg": str(error)}

@@ -37,6 +37,9 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C"}
 
 PROPERTIES = "--property=Id,ActiveState,UnitFileState"
 
+UNKNOWN = ("Failed to find user record", "Failed to find group record")
+"""Complaints of libvirt's about who asks from a container."""
+
 ATTEMPTS = 3
 """How often to read the list, as domains may go between being listed and being read."""
 
@@ -105,10 +108,10 @@ def _asked(command: Sequence[str], deadline: Deadline, *, fails: str | None = No
         ) from None
     complaints = done.stderr.decode(errors="replace").strip()
     if done.returncode != 0 and not (fails and fails in complaints):
-        raise VmsError(
-            f"libvirt does not answer ({what}): {' '.join(complaints.split())}; start its"
-            " service or socket, or disable both if the host is to be without libvirt"
-        )
+        mend = "start its service or socket, or disable both if the host is to be without libvirt"
+        if any(words in complaints for words in UNKNOWN):
+            mend = "it answers only whom the host knows: make the one of that number there"
+        raise VmsError(f"libvirt does not answer ({what}): {' '.join(complaints.split())}; {mend}")
     return done.stdout.decode(errors="replace")
 
 

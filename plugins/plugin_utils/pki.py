@@ -9,7 +9,7 @@ import fcntl
 import ipaddress
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,21 @@ class Request:
     file: str
     usage: str
     names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, usage: str, name: str, more: Iterable[str] = ()) -> Request:
+        """Return the request of who goes by a name. Raises PkiError if it can name no file.
+
+        Args:
+            usage: ``server`` or ``client``.
+            name: Its name, which its file is called by.
+            more: Its other names and addresses.
+        """
+        # With a slash its files would be others', and a client's stand beside the authority's.
+        taken = ("ca", "servers") if usage == "client" else ()
+        if "/" in name or name in ("", ".", "..", *taken):
+            raise PkiError(f"{name!r} cannot be the name of a {usage}, as a file is called by it")
+        return cls(f"servers/{name}" if usage == "server" else name, usage, (name, *more))
 
 
 class Authority:

@@ -269,3 +269,8 @@ def test_another_start_makes_nothing_anew(portal: Portal) -> None:
     compose("up", "-d")
     wait_until(lambda: "web01" in shown(portal), 60, "the fleet")
     assert Portal(portal.ca, portal.password).shown().keys() == {"web01", "db01"}
+
+
+def test_another_port_than_before_is_told() -> None:
+    told = containers.compose("run", "--rm", "-T", "-e", "PORTAL=localhost:9", "setup")
+    assert "does not know localhost:9: it was made for another port." in told

@@ -10,9 +10,6 @@ from pathlib import Path
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, PkiError, Request
 from novnc_image.environment import BAD_VALUE
 
-_AUTHORITY = "ca"
-"""What the authority's own files are called."""
-
 
 def main(arguments: list[str]) -> None:
     """Make those that are missing or due. Raises SystemExit."""
@@ -27,17 +24,11 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--client", action="append", default=[], help="a gateway's name")
     options = parser.parse_args(arguments)
-    requests = [_server(text) for text in options.server]
-    requests += [Request(name, "client", (name,)) for name in options.client]
-    for request in requests:
-        name = request.names[0]
-        # Names are files here: with a slash, others than the certificate's own.
-        if not name or "/" in name or request.file == _AUTHORITY:
-            parser.exit(
-                BAD_VALUE,
-                f"{name!r} cannot be the name of a {request.usage}: its files would not be its own,"
-                " but such as the authority's; write another\n",
-            )
+    try:
+        requests = [_server(text) for text in options.server]
+        requests += [Request.of("client", name) for name in options.client]
+    except PkiError as error:
+        parser.exit(BAD_VALUE, f"{error}\n")
     authority = Authority(options.directory)
     try:
         authority.issue(requests)
@@ -48,4 +39,4 @@ def main(arguments: list[str]) -> None:
 
 def _server(text: str) -> Request:
     name, _, more = text.partition("=")
-    return Request(f"servers/{name}", "server", (name, *filter(None, more.split(","))))
+    return Request.of("server", name, filter(None, more.split(",")))
