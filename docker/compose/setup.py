@@ -8,6 +8,7 @@ Certificates are renewed whenever this runs and they are due; an account is made
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -64,12 +65,13 @@ def main() -> None:
 
 
 def _compare(settings: str, portal: str, endpoint: str) -> None:
-    """Tell when a gateway.yml of before, which is somebody's by now, is for other addresses."""
-    for what, value in (("port", portal), ("network", endpoint)):
-        if value not in settings:
+    """Tell what a gateway.yml of before, which is somebody's by now, does not have."""
+    for key, value in (("novnc_gateway_names", portal), ("novnc_hypervisors", endpoint)):
+        if not re.search(rf"\b{re.escape(value)}\b", settings):
             print(
-                f"gateway.yml, in the volume 'gateway', does not know {value}: it was made for"
-                f" another {what}. Write it there, or have all made anew (docker compose down -v)"
+                f"gateway.yml, in the volume 'gateway', does not have {value}; if the port or the"
+                f" network was changed, write it there ({key}), or have all made anew (docker"
+                " compose down -v)"
             )
 
 

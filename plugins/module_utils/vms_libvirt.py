@@ -37,9 +37,6 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C"}
 
 PROPERTIES = "--property=Id,ActiveState,UnitFileState"
 
-UNKNOWN = ("Failed to find user record", "Failed to find group record")
-"""Complaints of libvirt's about who asks from a container."""
-
 ATTEMPTS = 3
 """How often to read the list, as domains may go between being listed and being read."""
 
@@ -109,8 +106,9 @@ def _asked(command: Sequence[str], deadline: Deadline, *, fails: str | None = No
     complaints = done.stderr.decode(errors="replace").strip()
     if done.returncode != 0 and not (fails and fails in complaints):
         mend = "start its service or socket, or disable both if the host is to be without libvirt"
-        if any(words in complaints for words in UNKNOWN):
-            mend = "it answers only whom the host knows: make the one of that number there"
+        # In a container; the words are in the language of libvirt's daemon.
+        if any(f"'{number}'" in complaints for number in (os.getuid(), os.getgid())):
+            mend = "it answers only whom the host knows, so make a user and a group of that number"
         raise VmsError(f"libvirt does not answer ({what}): {' '.join(complaints.split())}; {mend}")
     return done.stdout.decode(errors="replace")
 

@@ -58,10 +58,12 @@ class Request:
             name: Its name, which its file is called by.
             more: Its other names and addresses.
         """
-        # With a slash its files would be others', and a client's stand beside the authority's.
-        taken = ("ca", "servers") if usage == "client" else ()
-        if "/" in name or name in ("", ".", "..", *taken):
-            raise PkiError(f"{name!r} cannot be the name of a {usage}, as a file is called by it")
+        # Files are called by names: with a slash, others than the certificate's own.
+        if not name or "/" in name or (usage, name) == ("client", "ca"):
+            raise PkiError(
+                f"{name!r} cannot be the name of a {usage}: its files would be the authority's or"
+                " another's; write another name"
+            )
         return cls(f"servers/{name}" if usage == "server" else name, usage, (name, *more))
 
 

@@ -14,14 +14,13 @@ from ansible_collections.novnc.fleet.plugins.module_utils.console import open_co
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
-from tests.harness.containers import HARDENED, PROJECT, health, image, inspected, run
+from tests.harness.containers import health, inspected, run, start, wait_healthy
 from tests.harness.fleet import background, hosts, variables
 from tests.harness.project import ROOT
 from tests.harness.waiting import wait_until
 from tests.libvirt.domains import define, forget
 
 HOST = "kvm20"
-NAME = f"{PROJECT}-libvirt"
 PORT = 16901
 """The host's own endpoint has the usual one."""
 SETTINGS = {
@@ -82,29 +81,30 @@ def endpoint(host: Any, pki: Path) -> Iterator[str]:
         path.chmod(0o755)
     beside = f"container:novnc-fleet-{HOST}"
     group = host.check_output("stat -c %g /var/lib/libvirt/qemu")
-    run(
-        *("docker", "run", "-d", "--name", NAME, *HARDENED, "--health-interval", "1s"),
+    name = start(
+        *("libvirt", "endpoint", "--health-interval", "1s", "--group-add", group),
         *("--network", beside, "--pid", beside, "--volumes-from", f"novnc-fleet-{HOST}:ro"),
-        *("--group-add", group, "-v", f"{written}:/etc/novnc-fleet/endpoint.yml:ro"),
-        *("-v", f"{given}:/etc/novnc-fleet/endpoint:ro", image("endpoint")),
+        *("-v", f"{written}:/etc/novnc-fleet/endpoint.yml:ro"),
+        *("-v", f"{given}:/etc/novnc-fleet/endpoint:ro"),
+        environ={},
     )
-    yield NAME
-    run("docker", "rm", "--force", "--volumes", NAME)
+    yield name
+    run("docker", "rm", "--force", "--volumes", name)
 
 
 def test_without_the_user_it_says_what_is_missing(endpoint: str) -> None:
     def said() -> str:
         return " ".join(str(one["Output"]) for one in inspected(endpoint, ".State.Health.Log"))
 
-    wait_until(lambda: "make the one of that number there" in said(), 60, "the sentence")
+    wait_until(lambda: "make a user and a group of that number" in said(), 60, "the sentence")
     assert health(endpoint) != "healthy"
 
 
-@pytest.mark.parametrize("vm", DOMAINS)
-def test_it_shows_the_domains(host: Any, pki: Path, endpoint: str, vm: str) -> None:
+@pytest.mark.parametrize("vm", [*DOMAINS, "web01"])
+def test_it_shows_domains_and_plain_qemu(host: Any, pki: Path, endpoint: str, vm: str) -> None:
     for command in user():
         host.run(command)
-    wait_until(lambda: health(endpoint) == "healthy", 60, "a healthy endpoint")
+    wait_healthy([endpoint])
     with open_console(
         f"wss://{variables()[HOST]['ansible_host']}:{PORT}/vm/{vm}/websockify",
         ca=str(pki / "ca.crt"),

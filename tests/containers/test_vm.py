@@ -1,11 +1,10 @@
-"""The image of a VM: how it comes to its processor."""
+"""The image of a VM: what it does without KVM."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.harness.containers import HARDENED, PROJECT, health, image, logs, run
-from tests.harness.waiting import wait_until
+from tests.harness.containers import logs, run, start, wait_healthy
 
 
 @pytest.mark.parametrize(
@@ -17,11 +16,10 @@ from tests.harness.waiting import wait_until
     ids=["no device", "another device"],
 )
 def test_without_kvm_it_runs_and_says_why(options: tuple[str, ...], words: str) -> None:
-    name = f"{PROJECT}-kvm"
     quick = ("--health-interval", "1s", "--network", "none")
-    run("docker", "run", "-d", "--name", name, *HARDENED, *quick, *options, image("qemu-vm"))
+    name = start("kvm", "qemu-vm", *quick, *options, environ={})
     try:
-        wait_until(lambda: health(name) == "healthy", 60, "a VM that greets")
+        wait_healthy([name])
         assert words in logs(name)
     finally:
-        run("docker", "rm", "-f", name)
+        run("docker", "rm", "--force", "--volumes", name)

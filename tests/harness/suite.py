@@ -40,8 +40,9 @@ LONGEST = (
     *("scenario:libvirt", "scenario:containers"),
 )
 """Parts that begin first, in this order, so that none of them is waited for alone at the end."""
+SCRIPT = ROOT / "scripts" / "setup"
 SET_UP = {"scenario:containers": "containers", "pythons": "pythons"}
-"""What `scripts/setup` does at the beginning of a part, as nothing else has to wait for it."""
+"""What `SCRIPT` does at the beginning of a part, as nothing else has to wait for it."""
 _SAID = 300
 """Characters of a complaint that are repeated at the end."""
 
@@ -96,14 +97,14 @@ class Counts:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
 
 
-def run(out: TextIO, *command: str, where: Path = BIN) -> bool:
-    """Run a program, of the virtualenv if not from elsewhere; return whether it succeeded.
+def run(out: TextIO, *command: str) -> bool:
+    """Run a program, of the virtualenv or by its path; return whether it succeeded.
 
     What it prints goes to ``out``.
     """
     print(f"+ {' '.join(command)}", file=out, flush=True)
     done = subprocess.run(
-        [where / command[0], *command[1:]],
+        [BIN / command[0], *command[1:]],
         cwd=ROOT,
         env=ENV,
         stdin=subprocess.DEVNULL,
@@ -182,7 +183,7 @@ def browser(out: TextIO) -> Counts:
 
 def run_part(out: TextIO, part: str) -> Counts:
     """Run one part of the suite by its name."""
-    if (wanted := SET_UP.get(part)) and not run(out, "setup", wanted, where=ROOT / "scripts"):
+    if (wanted := SET_UP.get(part)) and not run(out, str(SCRIPT), wanted):
         return failure(f"scripts/setup {wanted} has failed")
     kind, _, name = part.partition(":")
     match kind:
