@@ -21,8 +21,8 @@ from tests.harness.waiting import wait_until
 from tests.libvirt.domains import define, forget
 
 HOST = "kvm20"
-PORT = 16901
-"""The host's own endpoint has the usual one."""
+PORT = 16920
+"""The usual one is the host's own endpoint's, and the next its gateway's for figures."""
 SETTINGS = {
     "inventory_hostname": HOST,
     "novnc_endpoint_allowed_names": ["gateway"],
