@@ -32,6 +32,7 @@ class Endpoint:
         vms: Its VMs, as entries of ``consoles.json``.
         sessions: Who looks at what, by the session's id.
         silent: Whether it hangs up instead of answering.
+        hung: Whether libvirt hangs, so that it knows of its sessions only.
         asked: Ids that somebody wanted to be ended, one after the other, with who it was.
     """
 
@@ -39,7 +40,7 @@ class Endpoint:
         self.host, self.address = host, address
         self.vms: list[dict[str, str]] = []
         self.sessions: dict[str, dict[str, Any]] = {}
-        self.silent = False
+        self.silent = self.hung = False
         self.asked: queue.Queue[tuple[str, str]] = queue.Queue()
         self.port = 0
         self._ended: list[dict[str, Any]] = []
@@ -69,6 +70,8 @@ class Endpoint:
             after = int(url.query.partition("=")[2])
             ended = {"last": len(self._ended), "boot": "b", "sessions": self._ended[after:]}
             return 200, ended
+        if url.path == "/consoles.json" and self.hung:
+            return 503, "libvirt does not answer"
         return 200, self.vms if url.path == "/consoles.json" else list(self.sessions.values())
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,3 +79,10 @@ def is_ended(hosts: Endpoints, console: str) -> None:
     """Wait until somebody has ended a console."""
     while hosts["kvm1"].asked.get(timeout=TIMEOUT)[0] != console:
         pass
+
+
+def change(directory: Directory, statement: str) -> None:
+    """Change its database while it is away."""
+    with sqlite3.connect(directory.run / "state.db") as db:
+        db.execute(statement)
+    db.close()

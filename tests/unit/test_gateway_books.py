@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -19,17 +18,10 @@ from novnc_directory.store import Store
 
 from tests.harness.directory import ORIGIN, TIMEOUT, Directory, Visitor
 from tests.harness.simulated import Endpoints
-from tests.unit.conftest import is_ended, names, opened, sees, vm
+from tests.unit.conftest import change, is_ended, names, opened, sees, vm
 
 OTHERS = "f" * 32
 """A session of another gateway."""
-
-
-def change(directory: Directory, statement: str) -> None:
-    """Change its database while it is away."""
-    with sqlite3.connect(directory.run / "state.db") as db:
-        db.execute(statement)
-    db.close()
 
 
 @pytest.fixture

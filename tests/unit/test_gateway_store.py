@@ -90,6 +90,14 @@ def test_a_log_in_ends(now: float, limits: Limits, over: bool) -> None:
     assert Login("i", "kim", "c", "a", 0.0, 0.0).is_over(limits, now) is over
 
 
+def test_a_restart_knows_which_consoles_were_seen(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "state.db"))
+    store.open(CONSOLE)
+    store.keep(replace(CONSOLE, seen=True))
+    store.close()
+    assert [one.seen for one in Store(str(tmp_path / "state.db")).consoles()] == [True]
+
+
 def test_tables_of_another_layout_are_made_anew(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "state.db"))
     store.open(CONSOLE)

@@ -22,7 +22,10 @@ from novnc_directory.settings import Settings
 from novnc_directory.store import Store
 
 _ARRIVES_IN = 20.0
-"""Seconds in which a console that was let in has to show up at its endpoint."""
+"""Seconds in which a console that was let in has to show up at its endpoint.
+
+nginx connects and speaks TLS for 5 s each at most, and an endpoint waits 10 s for libvirt.
+"""
 _RETRY = 0.2
 """Seconds between two tries to end a console that is on its way to its endpoint."""
 _WATCHED_EVERY = 2.0
@@ -40,6 +43,7 @@ NO_HOST = "its host belongs to the fleet no more"
 NO_RIGHT = "the right to see it this way was taken away"
 NO_SUCH_VM = "it shows another VM than it was opened for"
 LOST = "its endpoint knows nothing of it"
+UNHEARD = "its endpoint is silent and has never told of it"
 
 
 class Consoles:
@@ -57,7 +61,7 @@ class Consoles:
         """Begin with those that are open; ``account`` returns an account by its name."""
         self.settings = settings
         self.totals: Counter[str] = Counter()
-        self.fleet = Fleet(store, self.told)
+        self.fleet = Fleet(store, self.told, self.unheard)
         self._store = store
         self._account = account
         self._lost: OrderedDict[str, Console] = OrderedDict()
@@ -94,12 +98,21 @@ class Consoles:
             if console.id in ended:
                 self._ended(console, ended[console.id])
             elif console.id in there:
+                if not console.seen:
+                    self._store.keep(replace(console, seen=True))
                 self._touch(console)
                 # One without a uuid shows no VM, but says why.
                 if own_uuid(str(there[console.id].get("uuid"))) not in ("", console.uuid):
                     self._begin_end(console, NO_SUCH_VM)
             elif time.time() - console.begun > _ARRIVES_IN:
                 self._lose(console, LOST)
+
+    def unheard(self, host: str) -> None:
+        """Give up what may never have reached a silent host; what was seen there may still be."""
+        for console in self:
+            late = time.time() - console.begun > _ARRIVES_IN
+            if console.host == host and late and not console.seen:
+                self._lose(console, UNHEARD)
 
     def _find_again(
         self, identity: str, host: str, told: dict[str, Any], *, is_there: bool
@@ -112,7 +125,9 @@ class Consoles:
                 return
             # Nobody knows whose log-in it belongs to, so that it has to end.
             facts = {key: _text(told.get(key)) for key in ("user", "client", "uuid", "vm", "mode")}
-            console = Console(id=identity, login="", host=host, begun=time.time(), **facts)
+            console = Console(
+                id=identity, login="", host=host, begun=time.time(), seen=True, **facts
+            )
         if console:
             self._store.keep(console)
             journal("console-found", **about(console))

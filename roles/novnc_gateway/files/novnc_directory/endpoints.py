@@ -37,11 +37,13 @@ class Look:
 
     Attributes:
         vms: The host's VMs.
+        fault: Why it tells of none; empty where it does.
         sessions: Its sessions, those of other gateways too.
         ended: Sessions that have ended since the last look.
     """
 
     vms: tuple[Vm, ...]
+    fault: str
     sessions: list[dict[str, Any]]
     ended: list[dict[str, Any]]
 
@@ -67,7 +69,7 @@ class Endpoint:
     async def look(self) -> Look:
         """Return what it tells now. Raises SilentError."""
         try:
-            vms = read_vms(self.host, await self._get("/consoles.json"))
+            vms, fault = await self._get_vms()
             sessions = await self._get("/sessions")
             # After those that are open: what is in neither list has never begun.
             ended = await self._get_ended()
@@ -75,7 +77,17 @@ class Endpoint:
             raise SilentError(str(error) or "it does not answer in time") from error
         if not _are_sessions(sessions) or not _are_sessions(ended):
             raise SilentError("its sessions are no list of objects with an id")
-        return Look(vms, sessions, ended)
+        return Look(vms, fault, sessions, ended)
+
+    async def _get_vms(self) -> tuple[tuple[Vm, ...], str]:
+        """Return its VMs, or why it tells of none; of sessions it knows even where libvirt hangs.
+
+        Raises OSError, aiohttp.ClientError, asyncio.TimeoutError: it does not answer at all.
+        """
+        try:
+            return read_vms(self.host, await self._get("/consoles.json")), ""
+        except ValueError as error:
+            return (), str(error)
 
     async def _get_ended(self) -> list[dict[str, Any]]:
         boot, after = self._ended

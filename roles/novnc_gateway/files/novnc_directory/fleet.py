@@ -82,13 +82,21 @@ class Fleet:
         version: Another number whenever ``vms`` are others.
     """
 
-    def __init__(self, store: Store, told: Callable[[str, Look], None]) -> None:
-        """Know no host yet; ``told`` is called with whatever a host tells."""
+    def __init__(
+        self, store: Store, told: Callable[[str, Look], None], unheard: Callable[[str], None]
+    ) -> None:
+        """Know no host yet.
+
+        Args:
+            store: Keeps what hosts tell.
+            told: Is called with whatever a host tells.
+            unheard: Is called each time that a silent host has been asked in vain.
+        """
         self.hosts: dict[str, Host] = {}
         self.leaving: dict[str, Host] = {}
         self.vms: tuple[Vm, ...] = ()
         self.version = 0
-        self._store, self._told = store, told
+        self._store, self._told, self._unheard = store, told, unheard
         self._silent: set[str] = set()
         self._refreshed = 0.0
         self._refreshing: asyncio.Task[None] | None = None
@@ -179,25 +187,40 @@ class Fleet:
         try:
             look = await host.endpoint.look()
         except SilentError as error:
-            host.failures += 1
-            if host.fault != str(error):
-                host.fault = str(error)
-                journal("host-silent", host=name, reason=host.fault)
-            self.check()
+            self._failed(host, str(error))
+            if host.silent:
+                self._unheard(name)
             return
+        host.sessions = tuple(look.sessions)
+        if look.fault:
+            self._failed(host, look.fault)
+        else:
+            self._answered(host, look.vms)
+        self._told(name, look)
+
+    def _failed(self, host: Host, fault: str) -> None:
+        """Note that a host has told of no VMs."""
+        host.failures += 1
+        if host.fault != fault:
+            host.fault = fault
+            journal("host-silent", host=host.endpoint.host, reason=fault)
+        self.check()
+
+    def _answered(self, host: Host, vms: tuple[Vm, ...]) -> None:
+        """Note which VMs a host has told of."""
+        name = host.endpoint.host
         if host.fault:
             journal("host-answers", host=name)
-        host.failures, host.fault, host.sessions = 0, "", tuple(look.sessions)
-        before, host.answer = host.answer, Answer(time.time(), look.vms)
+        host.failures, host.fault = 0, ""
+        before, host.answer = host.answer, Answer(time.time(), vms)
         # The VMs of one that is leaving are the fleet's no more.
-        changed = not host.left and (before is None or before.vms != look.vms)
+        changed = not host.left and (before is None or before.vms != vms)
         if changed or (not host.left and host.answer.at - host.kept > _KEPT_EVERY):
             self._store.keep_answer(name, host.answer)
             host.kept = host.answer.at
         if changed:
             self._merge()
         self.check()
-        self._told(name, look)
 
     def check(self) -> None:
         """Look who has fallen silent, or speaks again."""

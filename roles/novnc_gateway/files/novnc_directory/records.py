@@ -50,6 +50,7 @@ class Console:
         host: The hypervisor; ``uuid`` and ``vm`` are the VM and its name there.
         mode: ``control`` or ``watch``.
         begun: When.
+        seen: Whether its endpoint has told of it.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Console:
     vm: str
     mode: str
     begun: float
+    seen: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from novnc_directory.vms import Vm
 
 _TOUCHED_EVERY = 1.0
 """Seconds for which a log-in's use is not written down again."""
-_LAYOUT = 2
+_LAYOUT = 3
 """Of the tables; another one is thrown away, and everybody logs in again."""
 _MOST_LOGINS = 50
 """Log-ins that one user may have; with one more, the one that was used longest ago is over."""
@@ -123,7 +123,7 @@ class Store:
 
     def open(self, console: Console) -> None:
         """Keep a console. Raises StoreError."""
-        insert = "INSERT OR REPLACE INTO consoles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        insert = "INSERT OR REPLACE INTO consoles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._db.write(insert, *astuple(console))
         self._consoles[console.id] = console
 
