@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_FULL = 429
+"""How endpoints and gateways answer where as many people as may look at a VM."""
+
 
 def state(server: Mapping[str, Any]) -> str:
     """Return ``running``, ``off`` or ``unknown`` from the probe of a VNC server.
@@ -184,7 +187,10 @@ def endpoint_targets(
 def endpoint_verdicts(
     consoles: Sequence[Mapping[str, Any]], visits: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return one entry a console behind an endpoint, in order; as `verdicts` does."""
+    """Return one entry a console behind an endpoint, in order; as `verdicts` does.
+
+    One that is full has a verdict of its own, ``unchecked``.
+    """
     visit_of = {result["name"]: result for result in visits}
     found = []
     for one in consoles:
@@ -192,6 +198,8 @@ def endpoint_verdicts(
             judged = "off", ""
         elif not one["vnc"]:
             judged = "unverified", "it has no VNC server, so there is nothing to see"
+        elif visit_of[one["uuid"]]["http_status"] == _FULL:
+            judged = "unchecked", "as many people as may look at it, so it was not opened"
         else:
             judged = _judge_visit(visit_of[one["uuid"]])
         entry = {key: one[key] for key in ("host", "vm", "state")}

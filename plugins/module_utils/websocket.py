@@ -36,6 +36,7 @@ _STATUS_MENDS = {
     "403": "check the proxy's access rules, such as its list of origins and of clients",
     "404": "check the path of the address",
     "405": "check the path of the address; websockify answers so where it expects a WebSocket",
+    "429": "as many consoles are open as may be; try again when one has been closed",
     "502": "the reverse proxy does not reach its websockify; check that it runs",
     "503": "the reverse proxy does not reach its websockify; check that it runs",
     "504": "the reverse proxy does not reach its websockify; check that it runs",

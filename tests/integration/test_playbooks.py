@@ -225,6 +225,18 @@ def test_a_vm_that_is_off_is_reported_and_no_failure(by_name: Callable[[str], Co
     assert line_of("web01", run.output)[2] == "running"
 
 
+def test_a_vm_that_is_full_is_told_and_no_failure() -> None:
+    with ExitStack() as stack:
+        for _ in range(16):
+            stream = open_as_gateway(behind_endpoint("kvm2", "mail01"), PKI, timeout=200)
+            RfbClient(stack.enter_context(stream)).handshake()
+        run = run_playbook(CHECK)
+    assert run.status == 0, run.output
+    assert [row[2] for row in rows_of("mail01", run.output)[-2:]] == ["unchecked"] * 2
+    assert "as many people as may look at it" in run.output
+    assert rows_of("web01", run.output)[-1][2] == "running"
+
+
 def test_a_gateway_that_is_down_or_lists_nothing_is_a_failure() -> None:
     gateway = hosts("novnc_gateways")["gw1"]
     for broken, mended, words in (

@@ -31,11 +31,13 @@ CONSOLE = {
 def result(**keys: Any) -> dict[str, Any]:
     """Return the result of a probe that went well, but for some keys."""
     good = {"ok": True, "hop": None, "error": None, "refused": False, "verified": True}
-    return {"name": "web01", **good, **keys}
+    return {"name": "web01", "http_status": None, **good, **keys}
 
 
 OFF = result(ok=False, hop="connect", error="nothing listens there", refused=True)
 DEAF = result(ok=False, hop="rfb", error="no answer")
+FULL = result(ok=False, hop="http", error="429", http_status=429, verified=False)
+DOWN = {**FULL, "error": "503", "http_status": 503}
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,7 @@ DEAF = result(ok=False, hop="rfb", error="no answer")
         (result(), result(), ("running", "running", "")),
         (result(), result(verified=False), ("running", "unverified", "")),
         (result(), DEAF, ("running", "fault", "rfb: no answer")),
+        (result(), FULL, ("running", "fault", "http: 429")),
         (result(), None, ("running", "fault", "its VNC server: was not asked")),
         (OFF, None, ("off", "off", "")),
         (DEAF, None, ("unknown", "fault", "its VNC server: no answer")),
@@ -86,6 +89,8 @@ def test_vms_behind_an_endpoint_are_opened_by_uuid_and_held_to_their_name() -> N
         ({"state": "unknown"}, result(), ("running", "")),
         ({}, result(verified=False), ("unverified", "")),
         ({}, DEAF, ("fault", "rfb: no answer")),
+        ({}, FULL, ("unchecked", "as many people as may look at it, so it was not opened")),
+        ({}, DOWN, ("fault", "http: 503")),
         ({"state": "off"}, None, ("off", "")),
         (
             {"displays": []},

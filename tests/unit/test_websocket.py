@@ -182,6 +182,7 @@ def test_request_has_what_a_proxy_needs(pair: Pair) -> None:
     [
         (b"HTTP/1.1 403 Forbidden\r\nX-Why: origin\r\n\r\n", 403, "403 Forbidden.*origins"),
         (b"HTTP/1.0 405\r\n\r\n", 405, "websockify answers so"),
+        (b"HTTP/1.1 429 Too Many\r\n\r\n", 429, "as many consoles are open as may be"),
         (b"HTTP/1.1 301 Moved\r\nLocation: https://b/\r\n\r\n", 301, r"\(to 'https://b/'\)"),
         (b"HTTP/1.1 299 Odd\r\n\r\n", 299, "instead of a WebSocket$"),
         (b"HTTP/1.1 101 Hm\r\n\r\n", 101, "without upgrading"),

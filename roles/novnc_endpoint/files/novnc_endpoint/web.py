@@ -145,7 +145,8 @@ class Endpoint:
         try:
             session = self._sessions.begin(called, uuid, visitor, identity, elsewhere)
         except FullError as error:
-            raise web.HTTPServiceUnavailable(text=f"{error}\n") from None
+            # Not 503: a check has to tell this from a fault.
+            raise web.HTTPTooManyRequests(text=f"{error}\n") from None
         except TakenError as error:
             raise web.HTTPConflict(text=f"{error}\n") from None
         session.on_refusal = self._finder.forget
