@@ -20,6 +20,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.hops import Deadline, 
 from ansible_collections.novnc.fleet.plugins.module_utils.page import fetch_page
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStream
+from ansible_collections.novnc.fleet.plugins.module_utils.websocket import UpgradeError
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class ProbeResult:
         error: What happened there, in a sentence; None if ``ok``.
         errno: Name of the system's error behind that, such as ``ECONNREFUSED``, if any.
         http_status: Status of an HTTP answer that was no WebSocket.
+        retry_after: Seconds after which that answer says to try again, if it does.
         version: The server's version of RFB, such as ``003.008``.
         security_types: Names of the logins it offers (numbers, as text, where nameless).
         desktop_name: The name it announced; None if it wants a login first.
@@ -71,6 +73,7 @@ class ProbeResult:
     error: str | None = None
     errno: str | None = None
     http_status: int | None = None
+    retry_after: int | None = None
     version: str | None = None
     security_types: list[str] = field(default_factory=list)
     desktop_name: str | None = None
@@ -147,6 +150,7 @@ def probe(
     except HopError as error:
         result.hop, result.error = error.hop, str(error)
         result.errno, result.http_status = error.errno_name, error.http_status
+        result.retry_after = error.retry_after if isinstance(error, UpgradeError) else None
     return result
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_FULL = 429
-"""How endpoints and gateways answer where as many people as may look at a VM."""
+_FULL = 503
+"""How endpoints and gateways answer, with a time to try again, where a VM has all its visitors."""
 
 
 def state(server: Mapping[str, Any]) -> str:
@@ -184,6 +184,10 @@ def endpoint_targets(
     ]
 
 
+def _is_full(visit: Mapping[str, Any]) -> bool:
+    return visit["http_status"] == _FULL and visit["retry_after"] is not None
+
+
 def endpoint_verdicts(
     consoles: Sequence[Mapping[str, Any]], visits: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -198,7 +202,7 @@ def endpoint_verdicts(
             judged = "off", ""
         elif not one["vnc"]:
             judged = "unverified", "it has no VNC server, so there is nothing to see"
-        elif visit_of[one["uuid"]]["http_status"] == _FULL:
+        elif _is_full(visit_of[one["uuid"]]):
             judged = "unchecked", "as many people as may look at it, so it was not opened"
         else:
             judged = _judge_visit(visit_of[one["uuid"]])

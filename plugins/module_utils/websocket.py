@@ -36,7 +36,6 @@ _STATUS_MENDS = {
     "403": "check the proxy's access rules, such as its list of origins and of clients",
     "404": "check the path of the address",
     "405": "check the path of the address; websockify answers so where it expects a WebSocket",
-    "429": "as many consoles are open as may be; try again when one has been closed",
     "502": "the reverse proxy does not reach its websockify; check that it runs",
     "503": "the reverse proxy does not reach its websockify; check that it runs",
     "504": "the reverse proxy does not reach its websockify; check that it runs",
@@ -55,6 +54,12 @@ class UpgradeError(HopError):
     ) -> None:
         super().__init__("http", message, http_status=status)
         self.headers = headers
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds after which the server wants to be asked again; None if it does not say."""
+        text = "" if self.headers is None else str(self.headers.get("Retry-After", "")).strip()
+        return int(text) if text.isascii() and text.isdecimal() else None
 
 
 class WebSocketStream(ByteStream):

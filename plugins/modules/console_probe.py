@@ -176,6 +176,12 @@ results:
       description: Status of an HTTP answer that was no WebSocket, or null.
       type: int
       sample: 403
+    retry_after:
+      description:
+        - Seconds after which that answer says to try again, or null.
+        - It says so where a VM has as many visitors as it may have.
+      type: int
+      sample: 60
     version:
       description: The server's version of RFB, or null.
       type: str

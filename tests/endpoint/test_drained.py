@@ -90,7 +90,7 @@ def test_it_counts_for_its_vm(plain: Endpoint) -> None:
     with changed(plain, max_sessions_per_vm=1):
         plain.on.check_output(RELOAD)
         with drained(plain):
-            assert refusal(lambda: plain.open("web01")).http_status == 429
+            assert refusal(lambda: plain.open("web01")).http_status == 503
             with plain.open("db01") as stream:
                 assert RfbClient(stream).handshake().name == "QEMU (db01)"
         alone(plain)

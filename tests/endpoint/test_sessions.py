@@ -75,7 +75,7 @@ def test_the_17th_visitor_of_a_vm_is_turned_away_and_others_are_not(libvirt: End
     with ExitStack() as stack:
         for _ in range(16):
             RfbClient(stack.enter_context(libvirt.open("red"))).handshake()
-        assert refusal(lambda: libvirt.open("red")).http_status == 429
+        assert refusal(lambda: libvirt.open("red")).http_status == 503
         with libvirt.open("socket") as stream:
             assert RfbClient(stream).handshake().name == "QEMU (socket)"
 

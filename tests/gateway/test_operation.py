@@ -292,7 +292,7 @@ def test_caps_hold(gateway: Any, cookies: dict[str, str]) -> None:
     assert run_playbook("playbooks/gateway.yml", "-e", option).status == 0
     try:
         with open_two(cookies["ada"]):
-            assert refused("db01", cookies["ada"]) == 429
+            assert refused("db01", cookies["ada"]) == 503
             sentence = ask("/vm/db01/state.json", cookie=cookies["ada"]).json["sentence"]
             assert "as many as it may have" in sentence
             assert name_shown("db02", cookies["ada"]) == "QEMU (db02)"

@@ -31,13 +31,13 @@ CONSOLE = {
 def result(**keys: Any) -> dict[str, Any]:
     """Return the result of a probe that went well, but for some keys."""
     good = {"ok": True, "hop": None, "error": None, "refused": False, "verified": True}
-    return {"name": "web01", "http_status": None, **good, **keys}
+    return {"name": "web01", "http_status": None, "retry_after": None, **good, **keys}
 
 
 OFF = result(ok=False, hop="connect", error="nothing listens there", refused=True)
 DEAF = result(ok=False, hop="rfb", error="no answer")
-FULL = result(ok=False, hop="http", error="429", http_status=429, verified=False)
-DOWN = {**FULL, "error": "503", "http_status": 503}
+FULL = result(ok=False, hop="http", error="503", http_status=503, retry_after=60, verified=False)
+DOWN = {**FULL, "retry_after": None}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ DOWN = {**FULL, "error": "503", "http_status": 503}
         (result(), result(), ("running", "running", "")),
         (result(), result(verified=False), ("running", "unverified", "")),
         (result(), DEAF, ("running", "fault", "rfb: no answer")),
-        (result(), FULL, ("running", "fault", "http: 429")),
+        (result(), FULL, ("running", "fault", "http: 503")),
         (result(), None, ("running", "fault", "its VNC server: was not asked")),
         (OFF, None, ("off", "off", "")),
         (DEAF, None, ("unknown", "fault", "its VNC server: no answer")),

@@ -182,7 +182,6 @@ def test_request_has_what_a_proxy_needs(pair: Pair) -> None:
     [
         (b"HTTP/1.1 403 Forbidden\r\nX-Why: origin\r\n\r\n", 403, "403 Forbidden.*origins"),
         (b"HTTP/1.0 405\r\n\r\n", 405, "websockify answers so"),
-        (b"HTTP/1.1 429 Too Many\r\n\r\n", 429, "as many consoles are open as may be"),
         (b"HTTP/1.1 301 Moved\r\nLocation: https://b/\r\n\r\n", 301, r"\(to 'https://b/'\)"),
         (b"HTTP/1.1 299 Odd\r\n\r\n", 299, "instead of a WebSocket$"),
         (b"HTTP/1.1 101 Hm\r\n\r\n", 101, "without upgrading"),
@@ -210,6 +209,15 @@ def test_answers_without_a_websocket(
     if status == 403:
         assert caught.value.headers is not None
         assert caught.value.headers["x-why"] == "origin"
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("60", 60), ("soon", None), ("", None)])
+def test_when_to_try_again(pair: Pair, said: str, seconds: int | None) -> None:
+    stream, server = pair
+    server.sendall(f"HTTP/1.1 503 Full\r\nRetry-After: {said}\r\n\r\n".encode())
+    with pytest.raises(UpgradeError) as caught:
+        upgrade(stream, "h", "/")
+    assert caught.value.retry_after == seconds
 
 
 def test_closing_instead_of_an_answer_means_the_token(pair: Pair) -> None:

@@ -26,6 +26,9 @@ from novnc_endpoint.upgrade import HandOver, handshake_fault
 from novnc_endpoint.visitor import session_of, visitor_of
 from novnc_endpoint.vnc_servers import NoConsoleError, connect
 
+_RETRY_AFTER = "60"
+"""Seconds, where a VM has all its visitors."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -145,8 +148,9 @@ class Endpoint:
         try:
             session = self._sessions.begin(called, uuid, visitor, identity, elsewhere)
         except FullError as error:
-            # Not 503: a check has to tell this from a fault.
-            raise web.HTTPTooManyRequests(text=f"{error}\n") from None
+            # By its header, a check tells this from a fault.
+            later = {"Retry-After": _RETRY_AFTER}
+            raise web.HTTPServiceUnavailable(text=f"{error}\n", headers=later) from None
         except TakenError as error:
             raise web.HTTPConflict(text=f"{error}\n") from None
         session.on_refusal = self._finder.forget
