@@ -69,9 +69,9 @@ def _compare(settings: str, portal: str, endpoint: str) -> None:
     for key, value in (("novnc_gateway_names", portal), ("novnc_hypervisors", endpoint)):
         if not re.search(rf"\b{re.escape(value)}\b", settings):
             print(
-                f"gateway.yml, in the volume 'gateway', does not have {value}; if the port or the"
-                f" network was changed, write it there ({key}), or have all made anew (docker"
-                " compose down -v)"
+                f"gateway.yml, in the volume 'gateway', does not have {value}; if the name,"
+                f" the port or the network was changed, write it there ({key}), or have all made"
+                " anew (docker compose down -v)"
             )
 
 

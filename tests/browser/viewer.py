@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -86,11 +87,19 @@ def trust(home: Path, authority: Path) -> None:
         subprocess.run([*certutil, *words], check=True, timeout=60)
 
 
+def chromium_program() -> str:
+    """Return the path of Chromium, or of what is built from it. Raises SystemExit."""
+    found = filter(None, map(shutil.which, ("chromium", "google-chrome")))
+    if (program := next(found, None)) is None:
+        raise SystemExit("there is no Chromium; install it (scripts/setup browser)")
+    return program
+
+
 @contextmanager
 def chromium(playwright: Playwright, home: Path, *flags: str) -> Iterator[Browser]:
     """Start Debian's Chromium in a home directory of its own, and end it."""
     browser = playwright.chromium.launch(
-        executable_path="/usr/bin/chromium",
+        executable_path=chromium_program(),
         chromium_sandbox=os.geteuid() != 0,  # it refuses to make one as root
         args=[*FLAGS, *flags],
         # Nothing else of the environment: proxies and XDG directories would change what is tested.

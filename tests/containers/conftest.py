@@ -70,18 +70,19 @@ def colour() -> Callable[[str], tuple[int, int, int]]:
 class Portal:
     """Somebody who is logged in at the fleet's gateway, without a browser."""
 
-    def __init__(self, ca: str, password: str) -> None:
+    def __init__(self, ca: str, password: str, user: str = "admin", port: int = PORT) -> None:
         self.ca, self.password = ca, password
-        form = urlencode({"username": "admin", "password": password})
+        self._port, self._origin = port, f"https://localhost:{port}"
+        form = urlencode({"username": user, "password": password})
         answer = self._ask("POST", "/login", form)
         assert answer.status == 303, answer.content
         self.cookie = str(answer.headers["Set-Cookie"]).partition(";")[0]
 
     def _ask(self, method: str, path: str, body: str = "", **headers: str) -> Answer:
         context = ssl.create_default_context(cafile=self.ca)
-        sent = {"Origin": containers.PORTAL, "Content-Type": "application/x-www-form-urlencoded"}
+        sent = {"Origin": self._origin, "Content-Type": "application/x-www-form-urlencoded"}
         with closing(
-            http.client.HTTPSConnection("localhost", PORT, context=context, timeout=30)
+            http.client.HTTPSConnection("localhost", self._port, context=context, timeout=30)
         ) as line:
             line.request(method, path, body, {**sent, **headers})
             answer = line.getresponse()
@@ -99,9 +100,9 @@ class Portal:
     def open(self, vm: str) -> ByteStream:
         """Open a console. Raises HopError."""
         return open_console(
-            f"wss://localhost:{PORT}/vm/{vm}/websockify",
+            f"wss://localhost:{self._port}/vm/{vm}/websockify",
             ca=self.ca,
-            origin=containers.PORTAL,
+            origin=self._origin,
             headers={"Cookie": self.cookie},
             timeout=30,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 
-from tests.browser.viewer import FLAGS
+from tests.browser.viewer import FLAGS, chromium_program
 from tests.harness.fleet import CA, Console, consoles, fingerprints, hosts, run_playbook
 from tests.harness.project import ROOT
 
@@ -48,7 +48,7 @@ def test_old_tls_is_refused(unix: Console) -> None:
 
 def test_a_browser_that_does_not_know_the_authority_refuses(tmp_path: Path) -> None:
     # Without Playwright: it runs once only, for the tests of browsers that know the authority.
-    chromium = ["chromium", *FLAGS, "--headless", "--no-sandbox", "--dump-dom"]
+    chromium = [chromium_program(), *FLAGS, "--headless", "--no-sandbox", "--dump-dom"]
     for console in consoles():
         done = subprocess.run(
             [*chromium, console.url],

@@ -26,6 +26,8 @@ from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, 
 
 PKI = CACHE / "demo" / "pki"
 PROJECT = "novnc-fleet-containers"
+LABEL = f"{PROJECT}=readme"
+"""Bears what has been started as docker/README.md says, by names of its own."""
 NETWORK = "198.19.94"
 PORT = 8494
 VERSION: str = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
@@ -173,9 +175,11 @@ def password() -> str:
 
 def down() -> None:
     """Remove all of it, and nothing else."""
-    listed = run("docker", "ps", "-aq", "--filter", f"name=^{PROJECT}-").split()
-    if listed:
-        run("docker", "rm", "--force", "--volumes", *listed)
+    for which in (f"name=^{PROJECT}-", f"label={LABEL}"):
+        if listed := run("docker", "ps", "-aq", "--filter", which).split():
+            run("docker", "rm", "--force", "--volumes", *listed)
+    if networks := run("docker", "network", "ls", "-q", "--filter", f"label={LABEL}").split():
+        run("docker", "network", "rm", *networks)
     compose("down", "--volumes")
     shutil.rmtree(SHARED, ignore_errors=True)
 

@@ -21,7 +21,10 @@ from pathlib import Path
 
 from tests.harness.project import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 """What people read about the project as a whole."""
 
 _FENCE = re.compile(r"^```(\S*)[ \t]*([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

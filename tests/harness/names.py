@@ -13,8 +13,9 @@ from tests.harness.manual import Block
 from tests.harness.project import ROOT
 
 PROGRAMS = {
-    *("ansible", "ansible-doc", "ansible-galaxy", "ansible-playbook", "cd", "curl", "docker"),
-    *("dpkg-query", "export", "getent", "git", "groupadd", "grep", "haproxy", "install", "ip"),
+    *("ansible", "ansible-doc", "ansible-galaxy", "ansible-playbook", "cd", "chmod", "chown"),
+    *("curl", "docker", "dpkg-query", "export", "getent", "git", "groupadd", "grep", "haproxy"),
+    *("install", "ip", "useradd"),
     *("journalctl", "make", "nginx", "novnc-console", "openssl", "pip", "python3", "readlink"),
     *("sleep", "ss", "ssh", "stat", "systemctl", "systemd-analyze", "tail", "virsh", "docker/run"),
 }

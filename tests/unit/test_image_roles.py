@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget
 from ansible_collections.novnc.fleet.plugins.module_utils.passwords import hash_password
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 from novnc_endpoint_image import settings as endpoint_image
@@ -70,6 +72,8 @@ PLAYBOOK = """
 @pytest.fixture(autouse=True)
 def own_roles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roles, "ROLES", ROOT / "roles")
+    # Those who run the tests may end them as ever.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
 
 
 def by_ansible(
@@ -228,18 +232,18 @@ class Image:
         monkeypatch.setattr(gateway_image, "_content", lambda: {**known, "ansible_host": "::1"})
         self._pki = here / "pki"
 
-    def endpoint(self, text: str) -> None:
+    def endpoint(self, text: str, listening: TcpTarget | None = None) -> None:
         """Make what an endpoint reads."""
         Authority(self._pki).issue([Request("tls", "server", ("kvm1",))])
         own = {"cert": "tls.crt", "key": "tls.key", "ca": "ca.crt"}
         keys = {f"novnc_endpoint_{key}": str(self._pki / name) for key, name in own.items()}
         self.path.write_text(f"novnc_endpoint_allowed_names: [gw]\n{yaml.safe_dump(keys)}{text}")
-        endpoint_image.make(self.generations)
+        endpoint_image.make(self.generations, listening)
 
-    def gateway(self, text: str) -> None:
+    def gateway(self, text: str, listening: str = "") -> None:
         """Make what a gateway reads."""
         self.path.write_text(f"{yaml.safe_dump({**PLAIN, 'novnc_gateway_names': ['gw']})}{text}")
-        gateway_image.make(self.generations)
+        gateway_image.make(self.generations, listening)
 
 
 @pytest.fixture
@@ -307,3 +311,14 @@ def test_what_a_gateway_cannot_use_is_one_sentence(
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
+
+
+def test_a_reload_moves_no_listener(image: Image) -> None:
+    here = TcpTarget("0.0.0.0", 16900)
+    image.endpoint("", here)
+    before = image.generations.current.resolve()
+    with pytest.raises(WrittenError, match=r"is '0.0.0.0:17000', and was '0.0.0.0:16900'"):
+        image.endpoint("novnc_endpoint_port: 17000", here)
+    with pytest.raises(WrittenError, match=r"is '\[::1\]:1', and was '127.0.0.1:16901'"):
+        image.gateway("novnc_gateway_metrics_address: '[::1]:1'", "127.0.0.1:16901")
+    assert image.generations.current.resolve() == before

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,6 +44,21 @@ def test_a_value_is_a_variable_or_a_file(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_is_refused(environ: dict[str, str], words: str) -> None:
     with pytest.raises(WrittenError, match=re.escape(words)):
         value(environ, "X")
+
+
+def test_it_ends_when_told_to_while_it_starts() -> None:
+    """The first process of a container gets no signal that it has no handler for."""
+    script = "from novnc_image.environment import run; run(lambda: print(input('started')))"
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "docker" / "shared")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(7) == b"started"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 def test_a_console_needs_no_more_than_its_target() -> None:
@@ -183,8 +202,10 @@ def test_a_password_that_a_crash_has_left_empty_is_made(
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in secret} == {0o600}
 
 
-def test_compose_starts_this_version() -> None:
+def test_compose_and_the_readme_name_this_version() -> None:
     version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    readme = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"novnc-fleet/[a-z-]+:([0-9.]+)", readme)) == {version}
     services: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yml").read_text())
     images = {one["image"] for one in services["services"].values()}
     assert {image.partition(":")[2] for image in images} == {f"${{NOVNC_FLEET_VERSION:-{version}}}"}

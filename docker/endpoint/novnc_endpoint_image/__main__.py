@@ -13,14 +13,23 @@ from novnc_service.generations import Generations
 from novnc_service.supervisor import Program, supervise
 
 from novnc_endpoint_image import certificates
-from novnc_endpoint_image.settings import RUN, SETTINGS, listen_address, make
+from novnc_endpoint_image.settings import (
+    ADDRESS,
+    RUN,
+    SETTINGS,
+    check_mounts,
+    listen_address,
+    make,
+)
 
 
 def main() -> None:
     """Serve until told to stop. Raises WrittenError, SystemExit."""
+    check_mounts()
     generations = Generations(RUN)
     make(generations)
-    listener = listen(listen_address())
+    address = listen_address()
+    listener = listen(address, ADDRESS)
     endpoint = Program(
         "the endpoint",
         [sys.executable, "-s", "-m", "novnc_endpoint", SETTINGS],
@@ -28,7 +37,7 @@ def main() -> None:
         stop=signal.SIGINT,
         listener=listener.fileno(),
     )
-    raise SystemExit(supervise([endpoint], lambda: make(generations)))
+    raise SystemExit(supervise([endpoint], lambda: make(generations, address)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.novnc.fleet.plugins.module_utils.entry import EntryError, parse_entry
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget, parse_target
+from ansible_collections.novnc.fleet.plugins.module_utils.units import CONSOLES_JSON
 from novnc_endpoint.settings import read_settings
 from novnc_endpoint.tls import server_context
 from novnc_image.environment import WrittenError
@@ -22,6 +23,7 @@ from novnc_service.role import Role, read_written, used
 WRITTEN = "/etc/novnc-fleet/endpoint.yml"
 RUN = "/run/novnc-endpoint"
 SETTINGS = f"{RUN}/current/endpoint.json"
+ADDRESS = f"{WRITTEN}: novnc_endpoint_address with novnc_endpoint_port"
 _CONTROL = f"{RUN}/control"
 _EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 (of the container; who may come is the certificates' say)
 _MORE = frozenset({"novnc_vms", "inventory_hostname"})
@@ -29,8 +31,26 @@ _MORE = frozenset({"novnc_vms", "inventory_hostname"})
 _NOT_HERE = ("novnc_endpoint_enabled", "novnc_endpoint_groups", "novnc_pki_dir")
 
 
-def make(generations: Generations) -> None:
-    """Make what the endpoint reads, and put it in force. Raises WrittenError."""
+def check_mounts() -> None:
+    """See that the image's own link is there, by which typed VMs are found. Raises WrittenError."""
+    if not os.path.islink(CONSOLES_JSON):
+        directory = os.path.dirname(WRITTEN)
+        raise WrittenError(
+            f"{directory} is mounted as a whole, over what the image has there; mount {WRITTEN}"
+            f" and {directory}/endpoint, each by itself"
+        )
+
+
+def make(generations: Generations, listening: TcpTarget | None = None) -> None:
+    """Make what the endpoint reads, and put it in force.
+
+    Args:
+        generations: Where it goes.
+        listening: Where it listens by now, which only another start could move.
+
+    Raises:
+        WrittenError: What is written cannot work.
+    """
     role, written = Role("novnc_endpoint"), read_written(WRITTEN)
     role.check_keys(WRITTEN, written, _MORE)
     for key in _NOT_HERE:
@@ -48,7 +68,7 @@ def make(generations: Generations) -> None:
         known["_novnc_endpoint_run"] = str(made)
         variables = role.variables(written, known)
         address = f"{variables['_novnc_endpoint_bracketed']}:{variables['novnc_endpoint_port']}"
-        _check_address(address)
+        _check_address(address, listening)
         variables = role.variables(written, {**known, "_novnc_endpoint_listen": address})
         settings = variables["_novnc_endpoint_settings"]
         files = variables["_novnc_endpoint_files"]
@@ -64,13 +84,16 @@ def make(generations: Generations) -> None:
         _check(made, files)
 
 
-def _check_address(text: str) -> None:
+def _check_address(text: str, listening: TcpTarget | None) -> None:
     try:
-        _tcp(text)
+        address = _tcp(text)
     except ValueError as error:
+        raise WrittenError(f"{ADDRESS}: {error}") from None
+    if listening not in (None, address):
         raise WrittenError(
-            f"{WRITTEN}: novnc_endpoint_address and novnc_endpoint_port: {error}"
-        ) from None
+            f"{ADDRESS} is '{address}', and was '{listening}':"
+            " that takes a new start of the container"
+        )
 
 
 def _tcp(text: str) -> TcpTarget:

@@ -18,7 +18,7 @@ from novnc_gateway_image.settings import DIRECTORY_JSON, NGINX, NGINX_CONF, RUN,
 def main() -> None:
     """Serve until told to stop. Raises WrittenError, SystemExit."""
     generations = Generations(RUN)
-    make(generations)
+    metrics = make(generations)
     listener = listen(UnixTarget(SOCKET))
     directory = Program(
         "the directory",
@@ -28,7 +28,7 @@ def main() -> None:
         vital=False,
     )
     nginx = Program("nginx", [NGINX, "-c", NGINX_CONF, "-g", "daemon off;"])
-    raise SystemExit(supervise([directory, nginx], lambda: make(generations)))
+    raise SystemExit(supervise([directory, nginx], lambda: make(generations, metrics)))
 
 
 if __name__ == "__main__":

@@ -37,8 +37,19 @@ _MORE = frozenset({"novnc_hypervisors", "inventory_hostname"})
 _NOT_HERE = ("novnc_pki_dir", "novnc_gateway_manage_units", "novnc_gateway_firewall")
 
 
-def make(generations: Generations) -> None:
-    """Make what nginx and the directory read, and put it in force. Raises WrittenError."""
+def make(generations: Generations, listening: str = "") -> str:
+    """Make what nginx and the directory read, and put it in force.
+
+    Args:
+        generations: Where it goes.
+        listening: Where figures are answered by now, which only another start could move.
+
+    Returns:
+        Where figures are answered.
+
+    Raises:
+        WrittenError: What is written cannot work.
+    """
     role, written = Role("novnc_gateway"), read_written(WRITTEN)
     role.check_keys(WRITTEN, written, _MORE)
     for key in _NOT_HERE:
@@ -54,8 +65,15 @@ def make(generations: Generations) -> None:
                 f"{WRITTEN}: novnc_gateway_addresses is empty, so nobody could come; write such as"
                 " 0.0.0.0, or leave it out"
             )
+        metrics = str(variables["novnc_gateway_metrics_address"])
+        if listening not in ("", metrics):
+            raise WrittenError(
+                f"{WRITTEN}: novnc_gateway_metrics_address is {metrics!r}, and was {listening!r}:"
+                " that takes a new start of the container"
+            )
         _write(made, role, variables)
         _check(made, variables["_novnc_gateway_files"])
+    return metrics
 
 
 def _content() -> dict[str, Any]:

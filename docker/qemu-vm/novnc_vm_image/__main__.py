@@ -16,6 +16,8 @@ from novnc_vm_image.kvm import find_cpu
 from novnc_vm_image.settings import Settings, arguments, read_settings
 
 QEMU = "/usr/bin/qemu-system-x86_64"
+KEEP_DISK = "-snapshot"
+"""Of QEMU_ARGS: what the guest writes is kept elsewhere, and forgotten."""
 _OWN_GROUP = 0o007
 """A VNC socket may be opened by its directory's group, and by nobody else."""
 
@@ -41,9 +43,11 @@ def main() -> None:
 def _disk(settings: Settings) -> str:
     """Return the file of the disk: the one that is written, or the test guest's, in memory."""
     if settings.disk:
-        if not os.access(settings.disk, os.R_OK):
+        needed = os.R_OK if KEEP_DISK in settings.more else os.R_OK | os.W_OK
+        if not os.access(settings.disk, needed):
             raise WrittenError(
-                f"DISK is {settings.disk!r}, which uid {os.getuid()} cannot read; mount it"
+                f"DISK is {settings.disk!r}, which uid {os.getuid()} cannot read and write;"
+                " mount it, and let that user have it"
             )
         return settings.disk
     image = guest_image.image(guest_image.BOOT_SECTOR.read_bytes(), settings.name)

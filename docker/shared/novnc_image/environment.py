@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn
@@ -41,8 +42,15 @@ def refuse(error: WrittenError) -> NoReturn:
     raise SystemExit(BAD_VALUE)
 
 
+def _end(_number: int, _frame: object) -> NoReturn:
+    raise SystemExit(0)
+
+
 def run(start: Callable[[], object]) -> None:
     """Call a program's start; what cannot work ends it with one sentence. Raises SystemExit."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # The first process of a container gets only those that it has a handler for.
+        signal.signal(number, _end)
     try:
         start()
     except WrittenError as error:

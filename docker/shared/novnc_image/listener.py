@@ -41,14 +41,24 @@ def parse_listen(text: str) -> TcpTarget | UnixTarget:
     return found
 
 
-def listen(where: TcpTarget | UnixTarget) -> socket.socket:
-    """Return a socket that listens. Raises WrittenError."""
+def listen(where: TcpTarget | UnixTarget, written: str = "LISTEN") -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        where: The address.
+        written: What people have written it as.
+
+    Raises:
+        WrittenError: It cannot be had.
+    """
     try:
         if isinstance(where, UnixTarget):
             return _listen_unix(where.path)
         return _listen_tcp(where)
     except OSError as error:
-        raise WrittenError(f"LISTEN is '{where}', which cannot be had: {error.strerror}") from None
+        raise WrittenError(
+            f"{written} is '{where}', which cannot be had: {error.strerror}"
+        ) from None
 
 
 def _listen_tcp(where: TcpTarget) -> socket.socket:
