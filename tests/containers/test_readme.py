@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import guest_image
@@ -79,7 +80,12 @@ def test_all_of_it_is_healthy(place: Path) -> None:
     wait_healthy(CONTAINERS)
     for name in ("kvm1", "portal"):
         run("docker", "kill", "--signal", "HUP", name)
-        wait_until(lambda name=name: "read anew" in logs(name), 30, "a word of the reload")
+        wait_until(partial(has_said, name, "read anew"), 30, "a word of the reload")
+
+
+def has_said(name: str, words: str) -> bool:
+    """Tell whether a container's log has some words."""
+    return words in logs(name)
 
 
 @pytest.mark.parametrize("kind", ["port", "socket"])
