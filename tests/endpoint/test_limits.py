@@ -22,6 +22,9 @@ from tests.harness.waiting import wait_until
 SETTINGS = "/etc/novnc-fleet/endpoint.json"
 SHORT = 2
 """Seconds of the limits here."""
+VERSION = b"RFB 003.008\n"
+VNC_LOGIN, CHALLENGE_BYTES = 2, 16
+"""The login with a password (RFC 6143, section 7.2.2)."""
 
 
 @contextmanager
@@ -95,7 +98,46 @@ def test_a_server_that_says_nothing_is_said_to(plain: Endpoint) -> None:
     ):
         RfbClient(stream).handshake()
     assert refused.value.hop == "refused"
-    assert "the VNC server of web01 says nothing" in str(refused.value)
+    assert f"the VNC server of web01 has said nothing for {SHORT} s" in str(refused.value)
+
+
+def test_a_server_that_stops_in_the_handshake_is_said_to(plain: Endpoint) -> None:
+    # Nobody is late until the server is frozen and it is its turn, however long that takes.
+    with settings(plain, stall_timeout=60), plain.open("web01", timeout=60) as stream:
+        version = stream.read_exactly(len(VERSION))
+        with frozen(plain, "web01"):
+            stream.send(version)
+            with settings(plain, stall_timeout=SHORT):
+                # As a server would that turns somebody away (RFC 6143, section 7.1.2).
+                assert stream.read_exactly(1) == bytes(1)
+                length = int.from_bytes(stream.read_exactly(4), "big")
+                reason = stream.read_exactly(length).decode()
+                words = last_words(stream)
+    assert reason == f"the VNC server of web01 has said nothing for {SHORT} s"
+    assert "code 1011" in words
+    assert reason in words
+
+
+def test_who_stops_in_the_handshake_gives_up_their_place(plain: Endpoint) -> None:
+    with settings(plain, stall_timeout=SHORT), plain.open("web01") as stream:
+        stream.read_exactly(len(VERSION))
+        words = last_words(stream)
+        assert "code 1008" in words
+        assert f"the visitor has said nothing for {SHORT} s" in words
+        assert plain.sessions() == []
+
+
+def test_who_has_to_type_a_password_has_more_time(libvirt: Endpoint) -> None:
+    def goes_on() -> bool:
+        (listed,) = [one for one in libvirt.sessions() if one["vm"] == "locked"]
+        return bool(listed["seconds"] > 3 * SHORT)
+
+    with settings(libvirt, stall_timeout=SHORT), libvirt.open("locked") as stream:
+        stream.send(stream.read_exactly(len(VERSION)))
+        assert VNC_LOGIN in stream.read_exactly(stream.read_exactly(1)[0])
+        stream.send(bytes([VNC_LOGIN]))
+        stream.read_exactly(CHALLENGE_BYTES)
+        wait_until(goes_on, 30, "somebody who types for longer than that")
 
 
 def test_a_server_that_takes_nothing_ends_the_session(plain: Endpoint) -> None:

@@ -51,6 +51,11 @@ class Gate:
         self._opaque_bytes = 0
 
     @property
+    def awaits(self) -> str:
+        """Who has to go on, as `Handshake.awaits`; empty from where nobody can tell any more."""
+        return self._handshake.awaits if self._handshake else ""
+
+    @property
     def input_seen(self) -> int:
         """A number that has grown whenever the visitor has used keys or pointer since.
 

@@ -23,6 +23,8 @@ from novnc_endpoint.refusal import (
 )
 
 SERVER, CLIENT = "server", "client"
+PERSON = "person"
+"""Who is at the client, and types."""
 PLAIN, OPAQUE, OVER = "plain", "opaque", "over"
 """How a handshake ends: messages follow; bytes that nobody can read follow; nothing does."""
 
@@ -40,6 +42,8 @@ _MAX_EARLY = 2 * _MAX_TEXT
 """Bytes of one side that are kept until it is their turn."""
 
 _Awaited = tuple[str, int]
+_RESPONSE = (CLIENT, _CHALLENGE_BYTES)
+"""What noVNC can only send once somebody has typed the password; nothing else is as long."""
 
 
 class Handshake:
@@ -88,6 +92,11 @@ class Handshake:
         return _drain(self._in[sender])
 
     @property
+    def awaits(self) -> str:
+        """Who has to go on: `SERVER`, `CLIENT`, or the `PERSON` who knows the password."""
+        return PERSON if self._awaited == _RESPONSE else self._awaited[0]
+
+    @property
     def empty(self) -> bool:
         """Nothing waits to be `passed`, and nothing is `left`."""
         return not any((*self._in.values(), *self._out.values()))
@@ -117,7 +126,7 @@ class Handshake:
         if security == _VNC:
             challenge = yield SERVER, _CHALLENGE_BYTES
             self._out[CLIENT] += challenge
-            response = yield CLIENT, _CHALLENGE_BYTES
+            response = yield _RESPONSE
             self._out[SERVER] += response
         result = b""
         if security == _VNC or minor == 8:  # before 3.8, who needs no login gets no result

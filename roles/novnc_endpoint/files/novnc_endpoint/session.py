@@ -21,12 +21,15 @@ from ansible_collections.novnc.fleet.plugins.module_utils.frames import (
 from novnc_endpoint.ends import End
 from novnc_endpoint.frames import FrameFaultError, FrameReader, close_frame
 from novnc_endpoint.gate import Gate, Refusal, Refused
+from novnc_endpoint.handshake import CLIENT, PERSON, SERVER
 
 NORMAL, GOING_AWAY, POLICY, INTERNAL = 1000, 1001, 1008, 1011
 """Codes of close frames (RFC 6455, section 7.4.1)."""
 
 _FAREWELL = 3.0
 """Seconds that a visitor has for taking leave, or for hearing why there is no console."""
+_TYPING_TIME = 300.0
+"""Seconds that somebody has for a password, which they may have to look for."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class Session:
         self._refusal: Refusal | None = None
         self._refused = ""
         self._ended = ended
-        self.started = self._last_input = time.monotonic()
+        self.started = self._last_input = self._turn_began = time.monotonic()
+        self._turn = SERVER
         self._inputs = 0
         self._waiting: dict[End, tuple[int, float]] = {}
 
@@ -119,6 +123,7 @@ class Session:
         self._send(gate.from_server(data))
         # What one side says may set free what the other has said before.
         self._server.write(bytes(gate.from_client(b"")))
+        self._note_turn(gate)
 
     def _rfb_from_client(self, payload: bytes) -> None:
         gate = self._gate
@@ -130,8 +135,14 @@ class Session:
             self._server.write(bytes(gate.from_client(payload)))
             if shaking_hands:
                 self._send(gate.from_server(b""))
+                self._note_turn(gate)
             if gate.input_seen != self._inputs:
                 self._inputs, self._last_input = gate.input_seen, time.monotonic()
+
+    def _note_turn(self, gate: Gate) -> None:
+        """Note who has to go on with the handshake, and since when."""
+        if gate.awaits != self._turn:
+            self._turn, self._turn_began = gate.awaits, time.monotonic()
 
     def _send(self, data: bytes | bytearray | memoryview) -> None:
         """Send RFB to the visitor."""
@@ -205,13 +216,28 @@ class Session:
             self.end(POLICY, f"the session has lasted {limits.session:g} s, the longest allowed")
         elif self._idle(limits, now):
             self.end(POLICY, f"nobody has used the console for {limits.idle:g} s")
-        elif self._gate and not self.bytes_out and now - self.started > limits.stall > 0:
-            self.refuse(f"the VNC server of {self.vm} says nothing")
+        elif late := self._late_in_handshake(limits, now):
+            self._end_handshake(late, limits)
         elif self._stalls(self.client, limits, now):
             self.end(POLICY, f"the visitor has taken nothing for {limits.stall:g} s")
             self.client.abort()
         elif self._stalls(self._server, limits, now):
             self.end(INTERNAL, f"the VNC server of {self.vm} took nothing for {limits.stall:g} s")
+
+    def _late_in_handshake(self, limits: Limits, now: float) -> str:
+        """Return who should have gone on with the handshake by now; empty if nobody should."""
+        if not self._gate or self._refusal:
+            return ""
+        patience = max(limits.stall, _TYPING_TIME) if self._turn == PERSON else limits.stall
+        return self._turn if limits.stall and now - self._turn_began > patience else ""
+
+    def _end_handshake(self, late: str, limits: Limits) -> None:
+        if late == SERVER:
+            self.refuse(f"the VNC server of {self.vm} has said nothing for {limits.stall:g} s")
+        elif late == CLIENT:
+            self.end(POLICY, f"the visitor has said nothing for {limits.stall:g} s")
+        elif late == PERSON:
+            self.end(POLICY, "nobody has given the password of the VNC server")
 
     def _idle(self, limits: Limits, now: float) -> bool:
         """Whether a visitor who may use keys and pointer has not; who watches never does."""
