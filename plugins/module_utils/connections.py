@@ -24,6 +24,9 @@ SS_TCP = ("ss", "--no-header", "--tcp", "--numeric", "--processes", "state", "es
 _LISTENING = "0A"
 """State of a TCP socket; TCP_LISTEN in the kernel's net/tcp_states.h."""
 
+_UNIX_LISTENER = re.compile(r"^\S+: \S+ \S+ 00010000 \S+ \S+ +([0-9]+) (/.*)$", re.MULTILINE)
+"""A row of ``/proc/net/unix`` with the flag __SO_ACCEPTCON of the kernel's linux/net.h."""
+
 _CONNECTED = "03"
 """State of a unix socket; SS_CONNECTED in the kernel's linux/net.h."""
 
@@ -104,6 +107,11 @@ def _place(text: str) -> str:
     host, _, port = text.rpartition(":")
     address = parse_address(re.sub(r"%[^]]*", "", host))
     return join(str(address), int(port)) if address is not None and port.isdecimal() else ""
+
+
+def unix_listeners(text: str) -> dict[str, int]:
+    """Return the inodes of the listeners in ``/proc/net/unix`` (proc(5)) by their paths."""
+    return {path: int(inode) for inode, path in _UNIX_LISTENER.findall(text)}
 
 
 def unix_inodes(text: str) -> set[int]:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
 from tests.endpoint.conftest import AUTO, DOMAIN, Endpoint
+from tests.endpoint.login import VISITS
 
 QMP = "/run/qemu-test.qmp"
+CONSOLES = "/etc/novnc-fleet/consoles.json"
+LOOKS = 8
+"""TigerVNC shuts out after four that leave without a login."""
 
 
 def shown(endpoint: Endpoint, vm: str) -> str | None:
@@ -91,21 +96,52 @@ def test_a_vm_that_has_gone_is_said_to_be(libvirt: Endpoint) -> None:
 
 
 def test_a_console_that_was_typed_since_is_known(plain: Endpoint) -> None:
-    path = "/etc/novnc-fleet/consoles.json"
-    before = plain.on.file(path).content_string
-    typed = [*json.loads(before)]
-    typed.append({**typed[0], "vm": "solo", "title": "another", "vnc": "127.0.0.1:5991",
-                  "expect_name": "OTHER", "expect_strict": True})  # fmt: skip
     with qemu(plain, "one", "-name", "solo", "-vnc", "127.0.0.1:40"):
         listening(plain, 5940)
         assert shown(plain, "solo") == "QEMU (solo)"
-        try:
-            plain.on.check_output(
-                f"cat > {path}.new <<'END'\n{json.dumps(typed)}\nEND\nmv {path}.new {path}"
-            )
+        with typed(plain, "solo", "127.0.0.1:5991"):
             assert "2 VMs of this host are called solo" in refused(plain, "solo")
-        finally:
-            plain.on.check_output(f"cat > {path} <<'END'\n{before}END")
+
+
+@contextmanager
+def typed(endpoint: Endpoint, vm: str, vnc: str) -> Iterator[None]:
+    """Have one more typed console for a while."""
+    before = endpoint.on.file(CONSOLES).content_string
+    consoles = [*json.loads(before)]
+    consoles.append({**consoles[0], "vm": vm, "title": vm, "vnc": vnc,
+                     "expect_name": "OTHER", "expect_strict": True})  # fmt: skip
+    endpoint.on.check_output(
+        f"cat > {CONSOLES}.new <<'END'\n{json.dumps(consoles)}\nEND\nmv {CONSOLES}.new {CONSOLES}"
+    )
+    try:
+        yield
+    finally:
+        endpoint.on.check_output(f"cat > {CONSOLES} <<'END'\n{before}END")
+
+
+def test_a_server_elsewhere_that_wants_a_login_is_asked_once(
+    plain: Endpoint, libvirt: Endpoint
+) -> None:
+    def state() -> str:
+        found = json.loads(plain.ask("/consoles.json")[1])
+        (state,) = [one["state"] for one in found if one["vm"] == "far"]
+        return str(state)
+
+    source = (Path(__file__).parent / "login.py").read_text()
+    libvirt.on.check_output(f"cat > /run/login.py <<'END'\n{source}END")
+    libvirt.on.check_output("systemd-run --quiet --collect --unit=test-login python3 /run/login.py")
+    try:
+        listening(libvirt, 5977)
+        with typed(plain, "far", f"{libvirt.address}:5977"):
+            assert [state() for _ in range(LOOKS)] == ["running"] * LOOKS
+            assert libvirt.on.file(str(VISITS)).content_string == "1"
+            libvirt.on.check_output("systemctl stop test-login")
+            # Nothing tells, until somebody has not reached it.
+            assert state() == "running"
+            assert "the VNC server of far cannot be reached" in refused(plain, "far")
+            assert state() == "off"
+    finally:
+        libvirt.on.run("systemctl stop test-login")
 
 
 def test_of_two_vms_of_one_name_each_is_shown_by_uuid(plain: Endpoint) -> None:

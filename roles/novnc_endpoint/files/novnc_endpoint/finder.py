@@ -117,7 +117,6 @@ class Finder:
         return file.st_ino, file.st_mtime_ns, file.st_size
 
 
-def finder(host: str, qmp: dict[str, str]) -> Finder:
+def finder(host: str, qmp: dict[str, str], asked: Asked) -> Finder:
     """Return the finder of a host by its name in the inventory."""
-    asked = Asked()
     return Finder(lambda: find_vms(host, qmp, asked=asked))

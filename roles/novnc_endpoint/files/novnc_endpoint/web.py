@@ -13,6 +13,7 @@ from urllib.parse import quote
 from aiohttp import web
 from ansible_collections.novnc.fleet.plugins.module_utils.process import still_runs
 from ansible_collections.novnc.fleet.plugins.module_utils.vms import Vm, VmsError, find_vm
+from ansible_collections.novnc.fleet.plugins.module_utils.vms_asked import Asked
 
 from novnc_endpoint.control import Control
 from novnc_endpoint.finder import finder
@@ -45,12 +46,13 @@ class Endpoint:
         self._control = control
         self._refusals: Counter[int] = Counter()
         self._connecting: set[asyncio.Task[None]] = set()
+        self._asked = Asked()
         self.use(settings)
 
     def use(self, settings: Settings) -> None:
         """Have other settings in force; who is no longer allowed in is sent away."""
         self._settings = settings
-        self._finder = finder(settings.host, settings.qmp)
+        self._finder = finder(settings.host, settings.qmp, self._asked)
         self._sessions.limits = settings.limits
         self._sessions.per_vm = settings.max_sessions_per_vm
         self._sessions.expel(settings.allowed_names)
@@ -207,7 +209,11 @@ class Endpoint:
         if session.reason:
             return
         server_end = session.server_end(Gate(session.visitor.mode, vm.expect_name))
-        await connect(vm, server_end)
+        try:
+            await connect(vm, server_end)
+        except NoConsoleError:
+            self._asked.forget(vm.name)
+            raise
         # It has ended meanwhile, or its VM has, and who listens there now is another's.
         if session.reason or not (vm.process is None or still_runs(vm.process)):
             server_end.abort()
