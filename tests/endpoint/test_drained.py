@@ -163,4 +163,9 @@ def test_ended_sessions_are_told_of_in_turn(plain: Endpoint) -> None:
     assert ended(plain, now["last"])["sessions"] == []
     assert plain.ask("/sessions/ended?after=x")[0] == 400
     plain.on.check_output(f"systemctl restart {SERVICE}")
-    assert ended(plain)["boot"] != before["boot"]
+    after = ended(plain)
+    assert after["boot"] != before["boot"]
+    assert [one["session"] for one in after["sessions"]][-2:] == [
+        one["session"] for one in now["sessions"]
+    ]
+    assert len(plain.on.file(CONTROL).listdir()) == 2

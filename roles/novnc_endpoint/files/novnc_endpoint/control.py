@@ -62,10 +62,18 @@ class Control:
         os.rename(f"{self._others.path}.new", self._others.path)
         await web.SockSite(runner, listener).start()
         self._others.become_main()
+        self._sessions.inherit(self._others.left_behind())
         self.pass_on_settings()
+
+    def hand_over(self) -> None:
+        """Leave what has ended to the next process: gateways may not have heard of it yet."""
+        if self._sessions.ended:
+            self._others.leave_behind(list(self._sessions.ended))
 
     def close(self) -> None:
         """Be found no more."""
+        if self._untold:
+            self.hand_over()
         self._others.leave()
 
     def add_routes(self, application: web.Application) -> None:

@@ -2,13 +2,16 @@
 # Apache License 2.0 (see LICENSE)
 """The other processes of this endpoint: those that upgrades have left, and the newest one.
 
-Each has a unix socket in one directory, into which only the service's user and root get.
+Each has a unix socket in one directory, into which only the service's user and root get. One that
+ends may leave a file there for the next.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +19,8 @@ import aiohttp
 
 MAIN = "main.sock"
 """Where the newest process is found, whatever its own socket is called."""
+_LEFT = ".left"
+"""Suffix of what a process has left behind."""
 _TIMEOUT = aiohttp.ClientTimeout(total=1)
 
 
@@ -50,6 +55,26 @@ class Others:
             else:
                 with suppress(OSError):
                     os.unlink(self._main)
+
+    def leave_behind(self, facts: Sequence[object]) -> None:
+        """Leave something for the next process, instead of what has been left before."""
+        path = f"{self.path}{_LEFT}"
+        with suppress(OSError):
+            with open(f"{path}.new", "w", encoding="utf-8") as file:
+                json.dump(facts, file)
+            os.replace(f"{path}.new", path)
+
+    def left_behind(self) -> list[Any]:
+        """Return what others have left behind; once."""
+        found = []
+        for name in os.listdir(self._directory):
+            path = os.path.join(self._directory, name)
+            if name.endswith(_LEFT):
+                with suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+                    found += json.load(file)
+                with suppress(OSError):
+                    os.unlink(path)
+        return found
 
     @property
     def is_main(self) -> bool:

@@ -68,6 +68,7 @@ class Server:
         await self._arrivals.close(_ASKING_TIME)
         await self._runner.server.shutdown(_SETTLING_TIME)
         await self._endpoint.settled(_SETTLING_TIME)
+        self._control.hand_over()
 
     async def see_sessions_off(self) -> None:
         """Wait until the last session has ended and its visitor has been told."""

@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from novnc_endpoint.session import INTERNAL, POLICY, Limits, Session, Visitor
@@ -111,12 +111,22 @@ class Sessions:
 
         Another process tells again what it does not know to have been heard.
         """
+        if self._tell_later(facts):
+            self.totals["bytes_in"] += facts["bytes_in"]
+            self.totals["bytes_out"] += facts["bytes_out"]
+
+    def inherit(self, ended: Iterable[Facts]) -> None:
+        """Tell of what another process told of before this one; that has counted it."""
+        for facts in ended:
+            self._tell_later(facts)
+
+    def _tell_later(self, facts: Facts) -> bool:
+        """Add to what is told, and return whether it is new."""
         if any(one["session"] == facts["session"] for one in self.ended):
-            return
-        self.totals["bytes_in"] += facts["bytes_in"]
-        self.totals["bytes_out"] += facts["bytes_out"]
+            return False
         self.last += 1
-        self.ended.append({"number": self.last, **facts})
+        self.ended.append({**facts, "number": self.last})
+        return True
 
     def facts(self) -> list[Facts]:
         """Return what there is to tell of the open ones."""
