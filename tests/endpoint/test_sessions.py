@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
 from tests.endpoint.conftest import Endpoint, last_words, refusal
+from tests.endpoint.test_drained import ended
 from tests.harness.fleet import background
 from tests.harness.waiting import wait_until
 
@@ -45,9 +48,12 @@ def test_a_vm_of_plain_qemu_is_shown(plain: Endpoint, vm: str) -> None:
 
 
 def test_a_vm_that_is_off_is_said_to_be(libvirt: Endpoint) -> None:
-    with libvirt.open("stopped") as stream, pytest.raises(HopError) as refused:
-        RfbClient(stream).handshake()
+    with libvirt.open("stopped") as stream:
+        with pytest.raises(HopError) as refused:
+            RfbClient(stream).handshake()
+        words = last_words(stream)
     assert "stopped is switched off" in str(refused.value)
+    assert "code 1011 'stopped is switched off'" in words
 
 
 def test_libvirt_that_does_not_answer_is_a_sentence(libvirt: Endpoint) -> None:
@@ -139,6 +145,36 @@ def test_metrics_count(plain: Endpoint) -> None:
         status, text = plain.ask("/metrics")
     assert status == 200
     assert 'novnc_endpoint_sessions{mode="control"} 1\n' in text
+
+
+def counters(endpoint: Endpoint) -> Counter[str]:
+    """Return the sums among an endpoint's metrics, once nobody has a console open."""
+    wait_until(lambda: endpoint.sessions() == [], 30, "the end of all sessions")
+    text = endpoint.ask("/metrics")[1]
+    found = re.findall(r"^novnc_endpoint_(\w+_total(?:{\S+})?) (\d+)$", text, re.MULTILINE)
+    return Counter({name: int(value) for name, value in found})
+
+
+def test_what_is_done_is_counted(plain: Endpoint) -> None:
+    before, last = counters(plain), ended(plain)["last"]
+    with plain.open("web01") as stream:
+        RfbClient(stream).handshake()
+    assert refusal(lambda: plain.open("web99")).http_status == 404
+    for _ in range(2):
+        assert refusal(lambda: plain.open("web01", mode="root")).http_status == 403
+    after = counters(plain)
+    (told,) = ended(plain, last)["sessions"]
+    assert told["bytes_in"] == len(b"RFB 003.008\n") + 2  # and the choice of no login, ClientInit
+    assert told["bytes_out"] > told["bytes_in"]
+    assert after - before == Counter(
+        {
+            "sessions_total": 1,
+            'bytes_total{direction="in"}': told["bytes_in"],
+            'bytes_total{direction="out"}': told["bytes_out"],
+            'refusals_total{status="404"}': 1,
+            'refusals_total{status="403"}': 2,
+        }
+    )
 
 
 @pytest.mark.parametrize("action", ["reload", "restart"])
