@@ -64,7 +64,30 @@ def cookies(hypervisors: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def journal(gateway: Any) -> list[dict[str, Any]]:
-    """Return what the directory has written down."""
-    lines = gateway.check_output("journalctl -u novnc-directory -o cat").splitlines()
+def journal(host: Any, unit: str = "novnc-directory") -> list[dict[str, Any]]:
+    """Return what the directory, or an endpoint, has written down."""
+    lines = host.check_output(f"journalctl -u {unit} -o cat").splitlines()
     return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def sessions(gateway: Any) -> list[dict[str, Any]]:
+    """Return the consoles that the directory knows to be open."""
+    socket = "/run/novnc-directory-control/control.sock"
+    found: list[dict[str, Any]] = json.loads(
+        gateway.check_output(
+            'python3 -c "import http.client as h, socket as s;'
+            f"c = h.HTTPConnection('x'); c.sock = s.socket(s.AF_UNIX); c.sock.connect('{socket}');"
+            "c.request('GET', '/sessions'); print(c.getresponse().read().decode())\""
+        )
+    )
+    return found
+
+
+def metrics(gateway: Any) -> dict[str, float]:
+    """Return the directory's metrics, by their names with labels, without what all begin with."""
+    text = gateway.check_output(
+        "python3 -c 'import urllib.request as u;"
+        'print(u.urlopen("http://127.0.0.1:16901/metrics").read().decode())\''
+    )
+    lines = [line.rpartition(" ") for line in text.splitlines() if line and line[0] != "#"]
+    return {name.removeprefix("novnc_gateway_"): float(value) for name, _, value in lines}

@@ -10,18 +10,9 @@ from typing import Any
 import pytest
 
 from tests.gateway.conftest import journal
-from tests.gateway.visitor import ADDRESS, COOKIE, ORIGIN, context, name_shown
+from tests.gateway.visitor import ADDRESS, COOKIE, HANDSHAKE, context, name_shown
 
 PATH = "/vm/db01/websockify"
-HANDSHAKE = {
-    "Host": ADDRESS,
-    "Origin": ORIGIN,
-    "Upgrade": "websocket",
-    "Connection": "Upgrade",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Version": "13",
-}
-"""What a browser sends (RFC 6455, section 1.3), but for the cookie."""
 WITH_A_BODY = [
     {"Transfer-Encoding": "chunked"},
     {"transfer-encoding": "CHUNKED"},

@@ -23,6 +23,15 @@ ADDRESS: str = variables("novnc_gateways")["gw2"]["ansible_host"]
 ORIGIN = f"https://{ADDRESS}"
 CA = str(CACHE / "gateway-pki" / "ca.crt")
 COOKIE = "novnc_fleet_session"
+HANDSHAKE = {
+    "Host": ADDRESS,
+    "Origin": ORIGIN,
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+"""What a browser sends for a WebSocket (RFC 6455, section 1.3), but for the cookie."""
 TIMEOUT = 60.0
 """Seconds after which a test is stuck."""
 
@@ -88,6 +97,11 @@ def ask(
     found = Answer(answer.status, answer.headers, answer.read())
     line.close()
     return found
+
+
+def upgrade(path: str, cookie: str) -> Answer:
+    """Return what a request for a WebSocket comes to, sent as it stands; one that opens is left."""
+    return ask(path, cookie=cookie, headers=HANDSHAKE)
 
 
 def log_in(name: str, password: str = "", *, source: str = "") -> Answer:
