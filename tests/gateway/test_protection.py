@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -39,6 +38,10 @@ HOSTS = [
     f"{ADDRESS}:8443", "127.0.0.1", "", None, f"{ADDRESS}/", f"{EVIL}?{ADDRESS}", f"x{ADDRESS}",
     "unix", "novnc-directory", f"{ADDRESS} {EVIL}", "[::1]", f"gw2.example.test.{EVIL}", "-", "*",
 ]  # fmt: skip
+
+SLOW = 30.0
+"""Seconds in which slow headers are cut off: 10 where a machine is not busy with other things, and
+60 were it left to nginx."""
 
 
 def traversals(novnc: str) -> Iterator[str]:
@@ -197,15 +200,16 @@ def test_slow_headers_are_cut_off_and_500_of_them_cost_a_log_in_nothing() -> Non
         lines = []
         for _ in range(500):
             sock = stack.enter_context(socket.create_connection((ADDRESS, 443), timeout=60))
-            line = stack.enter_context(context().wrap_socket(sock, server_hostname=ADDRESS))
-            line.sendall(b"GET / HTTP/1.1\r\nHost: ")
-            lines.append((line, time.monotonic()))
+            lines.append(stack.enter_context(context().wrap_socket(sock, server_hostname=ADDRESS)))
+            lines[-1].sendall(b"GET / HTTP/1.1\r\nHost: ")
+        start = time.monotonic()
         assert took(lambda: log_in("noor")) < max(10.0, 10 * alone)
-        for line, since in lines[::50]:
-            line.settimeout(60)
+        for line in (*lines[::50], lines[-1]):
+            line.settimeout(SLOW)
             assert line.recv(1) == b""
-            assert time.monotonic() - since < 60
-    print(f"\nlog-in alone {alone:.2f} s")
+        seconds = time.monotonic() - start
+    print(f"\nlog-in alone {alone:.2f} s, the last slow headers are cut off in {seconds:.1f} s")
+    assert seconds < SLOW
 
 
 def took(action: Any) -> float:
@@ -219,35 +223,6 @@ def test_endless_headers_are_refused() -> None:
     answer = ask("/", headers={f"X-{number}": "x" * 4000 for number in range(20)})
     assert answer.status in (400, 431)
     assert ask("/login", "POST", body="x" * 100_000).status == 413
-
-
-def test_tls_is_as_mozilla_has_it(gateway: Any) -> None:
-    gateway.check_output(
-        "command -v sslscan || apt-get install -qq --no-install-recommends sslscan"
-    )
-    text = gateway.check_output(f"sslscan --no-colour --no-check-certificate {ADDRESS}:443")
-    enabled = re.findall(r"^(SSLv\d|TLSv1\.\d)\s+enabled", text, re.MULTILINE)
-    assert sorted(enabled) == ["TLSv1.2", "TLSv1.3"]
-    ciphers = re.findall(
-        r"^(?:Preferred|Accepted)\s+TLSv1\.2\s+\d+ bits\s+(\S+)", text, re.MULTILINE
-    )
-    assert ciphers
-    assert all(re.match(r"ECDHE-ECDSA-(AES\d+-GCM|CHACHA20)", one) for one in ciphers)
-    assert not re.search(r"Compression enabled|: vulnerable|heartbleed$", text)
-    assert "NIST P-256" in text
-
-
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1")
-def test_old_tls_is_told_so() -> None:
-    old = context()
-    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
-    old.set_ciphers("ALL:@SECLEVEL=0")
-    with (
-        socket.create_connection((ADDRESS, 443), timeout=10) as sock,
-        pytest.raises(ssl.SSLError) as refusal,
-    ):
-        old.wrap_socket(sock, server_hostname=ADDRESS)
-    assert refusal.value.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
 
 
 def test_the_sandbox_is_tight(gateway: Any) -> None:
@@ -266,18 +241,6 @@ def test_no_secret_is_in_a_log_or_readable(gateway: Any, cookies: dict[str, str]
     assert gateway.check_output("grep -rl 'scrypt\\$15' /etc /var/lib /run --include='*'") == users
     assert gateway.run(f"runuser -u nobody -- cat {users}").rc != 0
     assert gateway.run('grep -r "ada\'s password" /etc /usr/local /var/lib /run/novnc*').rc == 1
-
-
-def test_metrics_are_on_loopback_only(gateway: Any, cookies: dict[str, str]) -> None:
-    text = gateway.check_output(
-        "python3 -c 'import urllib.request as u;"
-        'print(u.urlopen("http://127.0.0.1:16901/metrics").read().decode())\''
-    )
-    assert re.search(r'novnc_gateway_certificate_days_left\{certificate="gateway"\} 36[45]', text)
-    assert 'novnc_gateway_consoles{state="running"}' in text
-    assert "127.0.0.1:16901" in gateway.check_output("ss -Htln")
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((ADDRESS, 16901), timeout=10)
 
 
 @pytest.mark.parametrize(
