@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
+from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
-from tests.endpoint.conftest import Endpoint, last_words, refusal
+from tests.endpoint.conftest import PKI, Endpoint, last_words, refusal
 from tests.endpoint.test_drained import ended
+from tests.endpoint.test_own_certificates import certificate
+from tests.endpoint.test_reload import CERTIFICATES, changed
 from tests.harness.fleet import background
 from tests.harness.waiting import wait_until
 
@@ -178,14 +181,31 @@ def test_what_is_done_is_counted(plain: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("action", ["reload", "restart"])
-def test_sessions_outlive_a_new_certificate_and_a_new_program(plain: Endpoint, action: str) -> None:
-    with plain.open("web01", timeout=60) as stream:
+def test_sessions_outlive_a_new_certificate_and_another_process(
+    plain: Endpoint, action: str
+) -> None:
+    with changed(plain), plain.open("web01", timeout=120) as stream:
         client = RfbClient(stream)
         client.handshake()
         before = background(client)
+        renewed = renew(plain)
+        assert certificate(plain) != renewed
         plain.on.check_output(f"systemctl {action} novnc-endpoint")
+        wait_until(lambda: certificate(plain) == renewed, 30, "the renewed certificate")
         with plain.open("web01") as another:
             assert RfbClient(another).handshake().name == "QEMU (web01)"
         assert background(client) == before
     running = "pgrep -c -u novnc-endpoint"
     wait_until(lambda: bool(plain.on.check_output(running) == "1"), 30, "the old process is gone")
+
+
+def renew(endpoint: Endpoint) -> str:
+    """Put another certificate of the same authority where the endpoint has its own; return it."""
+    for suffix in ("crt", "key"):
+        (PKI / f"renewed.{suffix}").unlink(missing_ok=True)
+    Authority(PKI).issue([Request("renewed", "server", ("kvm14", endpoint.address))])
+    for suffix in ("crt", "key"):
+        content = (PKI / f"renewed.{suffix}").read_text()
+        file = f"{CERTIFICATES}/tls.{suffix}"
+        endpoint.on.check_output(f"cat > {file} <<'END'\n{content}END")
+    return (PKI / "renewed.crt").read_text()
