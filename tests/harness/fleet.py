@@ -128,7 +128,7 @@ def background(client: RfbClient) -> tuple[int, int, int]:
 
 @functools.cache
 def variables(group: str = "novnc_hypervisors") -> dict[str, dict[str, Any]]:
-    """Return what the inventory says of each of a group's hosts, Jinja unread."""
+    """Return what the inventory says of each host of a group, Jinja unread; nothing without one."""
     listing = subprocess.run(
         [BIN / "ansible-inventory", "-i", INVENTORY, "--list"],
         env=ENV,
@@ -136,7 +136,8 @@ def variables(group: str = "novnc_hypervisors") -> dict[str, dict[str, Any]]:
         check=True,
     )
     inventory = json.loads(listing.stdout)
-    return {name: inventory["_meta"]["hostvars"][name] for name in inventory[group]["hosts"]}
+    names = inventory.get(group, {"hosts": []})["hosts"]
+    return {name: inventory["_meta"]["hostvars"][name] for name in names}
 
 
 def hosts(group: str = "novnc_hypervisors") -> dict[str, Any]:
@@ -176,15 +177,17 @@ def open_as_gateway(
     )
 
 
+# A gateway's directory writes down by itself what hosts tell.
 FILES = (
     "find /etc /opt /usr /var -xdev -type f ! -path '/var/log/*' ! -path '/var/lib/systemd/*'"
-    " ! -name '*.pyc' -printf '%p %s %m %T@\\n' | sort"
+    " ! -path '/var/lib/novnc-directory/*' ! -name '*.pyc' -printf '%p %s %m %T@\\n' | sort"
 )
 
 
 def fingerprints() -> dict[str, str]:
-    """Return every file of every host with its size, mode and time."""
-    return {name: host.check_output(FILES) for name, host in hosts().items()}
+    """Return every file of every hypervisor and gateway, with its size, mode and time."""
+    both = hosts() | hosts("novnc_gateways")
+    return {name: host.check_output(FILES) for name, host in both.items()}
 
 
 @dataclass(frozen=True)
