@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from urllib.parse import quote, urlencode
 
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb_messages import (
     framebuffer_update_request,
 )
 
-from tests.harness.fleet import Console, run_playbook
+from tests.harness import demo
+from tests.harness.fleet import CA, Console, run_playbook, variables
 from tests.harness.project import ROOT
 from tests.harness.waiting import wait_until
 from tests.integration.conftest import ALL
@@ -37,6 +42,35 @@ def test_it_is_there_for_visitors_only() -> None:
     for console in ALL:
         with console.session() as client:
             assert client.info.name == f"QEMU ({console.vm})"
+
+
+def told(*paths: str) -> Iterator[str]:
+    """Yield what the gateway answers to somebody who may do everything."""
+    address, account = variables("novnc_gateways")["gw1"]["ansible_host"], demo.accounts()[0]
+    context = ssl.create_default_context(cafile=str(CA))
+    form = urlencode({"username": account["name"], "password": account["password"]})
+    kind = "application/x-www-form-urlencoded"
+    headers = {"Origin": f"https://{address}", "Content-Type": kind}
+    with closing(http.client.HTTPSConnection(address, context=context, timeout=30)) as line:
+        line.request("POST", "/login", form, headers)
+        answer = line.getresponse()
+        answer.read()
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        for path in paths:
+            line.request("GET", path, headers={"Cookie": cookie})
+            answer = line.getresponse()
+            assert answer.status == 200, path
+            yield answer.read().decode()
+
+
+def test_what_the_portal_tells_wakes_none() -> None:
+    for console in ALL:
+        console.on.check_output(f"systemctl stop {console.service}")
+    own = [f"/vm/{quote(one.vm)}/{rest}" for one in ALL for rest in ("", "state.json")]
+    listed, *pages = told("/consoles.json", "/", "/portal.json", *own)
+    assert {one.vm for one in ALL} <= {one["vm"] for one in json.loads(listed)}
+    assert all(pages)
+    assert not any(console.main_pid() for console in ALL)
 
 
 @contextmanager
