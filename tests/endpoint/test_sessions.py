@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
+from ansible_collections.novnc.fleet.plugins.module_utils.websocket import UpgradeError
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
 from tests.endpoint.conftest import PKI, Endpoint, last_words, refusal
@@ -84,7 +85,10 @@ def test_the_17th_visitor_of_a_vm_is_turned_away_and_others_are_not(libvirt: End
     with ExitStack() as stack:
         for _ in range(16):
             RfbClient(stack.enter_context(libvirt.open("red"))).handshake()
-        assert refusal(lambda: libvirt.open("red")).http_status == 503
+        full = refusal(lambda: libvirt.open("red"))
+        assert isinstance(full, UpgradeError)
+        # By the latter a check tells it from a fault.
+        assert (full.http_status, full.retry_after) == (503, 60)
         with libvirt.open("socket") as stream:
             assert RfbClient(stream).handshake().name == "QEMU (socket)"
 

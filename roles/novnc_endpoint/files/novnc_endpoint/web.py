@@ -28,7 +28,7 @@ from novnc_endpoint.visitor import session_of, visitor_of
 from novnc_endpoint.vnc_servers import NoConsoleError, connect
 
 _RETRY_AFTER = "60"
-"""Seconds, where a VM has all its visitors."""
+"""Seconds, where a VM has all its visitors. By that a check tells it from a fault."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -76,6 +76,10 @@ class Endpoint:
             return await handler(request)
         except VmsError as error:
             return self._refuse(request, web.HTTPServiceUnavailable(text=f"{error}\n"))
+        except FullError as error:
+            answer = self._refuse(request, web.HTTPServiceUnavailable(text=f"{error}\n"))
+            answer.headers["Retry-After"] = _RETRY_AFTER
+            return answer
         except web.HTTPException as refusal:
             return self._refuse(request, refusal)
 
@@ -149,10 +153,6 @@ class Endpoint:
         called, uuid = (vm.name, vm.uuid) if vm else (name, "")
         try:
             session = self._sessions.begin(called, uuid, visitor, identity, elsewhere)
-        except FullError as error:
-            # By its header, a check tells this from a fault.
-            later = {"Retry-After": _RETRY_AFTER}
-            raise web.HTTPServiceUnavailable(text=f"{error}\n", headers=later) from None
         except TakenError as error:
             raise web.HTTPConflict(text=f"{error}\n") from None
         session.on_refusal = self._finder.forget
