@@ -273,5 +273,5 @@ def test_another_start_makes_nothing_anew(portal: Portal) -> None:
 
 def test_another_port_than_before_is_told() -> None:
     told = compose("run", "--rm", "-T", "-e", "PORTAL=localhost:9", "setup")
-    assert "does not have localhost:9; if the port" in told
+    assert "does not have localhost:9; if the name" in told
     assert told.count("gateway.yml") == 1
