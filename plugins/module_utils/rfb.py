@@ -35,9 +35,11 @@ from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStre
 MAX_TEXT = 65536
 """Longest name or reason that is believed, in bytes."""
 _VERSIONS = (b"RFB 003.003\n", b"RFB 003.007\n", b"RFB 003.008\n")
+NO_LOGIN = "none"
+"""Name of the login that is none."""
 _NONE = 1
 _SECURITY_NAMES = {  # IANA registry "Remote Framebuffer Security Types"
-    1: "none",
+    _NONE: NO_LOGIN,
     2: "vnc",
     5: "ra2",
     6: "ra2ne",

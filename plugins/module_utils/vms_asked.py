@@ -24,6 +24,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.probe import (
     ProbeResult,
     probe_all,
 )
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb import NO_LOGIN
 from ansible_collections.novnc.fleet.plugins.module_utils.verdict import state
 from ansible_collections.novnc.fleet.plugins.module_utils.vms_typed import Typed
 
@@ -33,7 +34,6 @@ ASK_TIMEOUT = 2.0
 _TCP_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _UNIX_TABLE = "/proc/net/unix"
 _LOCALHOST = ("127.0.0.1", "::1")
-_NO_LOGIN = "none"
 
 
 class _Server(NamedTuple):
@@ -81,7 +81,7 @@ class Asked:
 
 
 def _is_to_be_left_alone(server: _Server, answer: ProbeResult) -> bool:
-    return answer.ok and (server.inode != 0 or _NO_LOGIN not in answer.security_types)
+    return answer.ok and (server.inode != 0 or NO_LOGIN not in answer.security_types)
 
 
 def _inodes(consoles: Sequence[Typed]) -> dict[str, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import guest_image
 import pytest
 from ansible_collections.novnc.fleet.plugins.module_utils.console import (
@@ -26,6 +24,7 @@ from tests.harness.containers import (
     HARDENED,
     PROJECT,
     SHARED,
+    attempt,
     checks,
     health,
     image,
@@ -117,18 +116,11 @@ def test_its_health_is_no_session() -> None:
     ],
 )
 def test_what_cannot_work_is_said_in_one_sentence(environ: dict[str, str], words: str) -> None:
-    variables = [word for item in environ.items() for word in ("-e", "=".join(item))]
-    done = subprocess.run(
-        ["docker", "run", "--rm", "--network", "none", *HARDENED, *variables, image("console")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stdout == ""
+    status, printed, complaint = attempt("console", environ=environ)
+    assert status == 2
+    assert words in complaint
+    assert complaint.count("\n") == 1
+    assert printed == ""
 
 
 def test_certificates_may_be_texts() -> None:

@@ -275,3 +275,15 @@ def test_another_port_than_before_is_told() -> None:
     told = compose("run", "--rm", "-T", "-e", "PORTAL=localhost:9", "setup")
     assert "does not have localhost:9; if the name" in told
     assert told.count("gateway.yml") == 1
+
+
+def test_the_portal_may_be_for_others_by_a_name() -> None:
+    written = compose("config", NOVNC_FLEET_NAME="vms.example.com", NOVNC_FLEET_ADDRESS="192.0.2.1")
+    services = yaml.safe_load(written)["services"]
+    portal = f"vms.example.com:{containers.PORT}"
+    assert services["setup"]["environment"]["PORTAL"] == portal
+    published = str(services["gateway"]["ports"])
+    assert "192.0.2.1" in published
+    assert "127.0.0.1" not in published
+    told = compose("run", "--rm", "-T", "-e", f"PORTAL={portal}", "setup")
+    assert f"https://{portal}/ as admin" in told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
 from tests.containers.conftest import Portal
 from tests.docs.stage import HASH, PASSWORD
-from tests.harness.containers import LABEL, logs, run, wait_healthy
+from tests.harness.containers import LABEL, logs, remove, run, wait_healthy
 from tests.harness.fleet import background
 from tests.harness.manual import blocks
 from tests.harness.project import ROOT
@@ -59,21 +58,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return the directory in which everything was done that the page says."""
     made = tmp_path_factory.mktemp("readme")
     try:
-        done = subprocess.run(
-            ["bash", "-c", script()],
-            cwd=made,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        run("env", "--chdir", made, "bash", "-c", script())
         yield made
     finally:
-        found = run("docker", "ps", "-aq", "--filter", f"label={LABEL}").split()
-        run("docker", "rm", "--force", "--volumes", *found)
-        run("docker", "network", "rm", "consoles")
+        remove(f"label={LABEL}")
 
 
 def test_all_of_it_is_healthy(place: Path) -> None:

@@ -61,8 +61,8 @@ def run(*command: str | Path, **options: Any) -> str:
     return str(done.stdout)
 
 
-def compose(*words: str) -> str:
-    """Return what compose, of whichever version, prints."""
+def compose(*words: str, **more: str) -> str:
+    """Return what compose, of whichever version, prints; ``more`` is for its environment."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     command = ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
     settings = {
@@ -71,7 +71,7 @@ def compose(*words: str) -> str:
         "NOVNC_FLEET_PORT": str(PORT),
         "NOVNC_FLEET_VERSION": VERSION,
     }
-    return run(*command, "-f", "docker/compose.yml", *words, env={**os.environ, **settings})
+    return run(*command, "-f", "docker/compose.yml", *words, env={**os.environ, **settings, **more})
 
 
 def image(name: str) -> str:
@@ -91,6 +91,16 @@ def start(name: str, kind: str, *options: str, environ: dict[str, str]) -> str:
     full = f"{PROJECT}-{name}"
     run("docker", "run", "-d", "--name", full, *HARDENED, *options, *words, image(kind))
     return full
+
+
+def attempt(kind: str, *options: str, environ: dict[str, str]) -> tuple[int, str, str]:
+    """Return status, output and complaints of a container, hardened, that is to end by itself."""
+    words = [word for item in environ.items() for word in ("--env", "=".join(item))]
+    command = ["docker", "run", "--rm", "--network", "none", *HARDENED, *options, *words]
+    done = subprocess.run(
+        [*command, image(kind)], capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def inspected(what: str, form: str) -> Any:
@@ -173,13 +183,20 @@ def password() -> str:
     return str(found[0])
 
 
+def remove(which: str) -> None:
+    """Remove the containers, and then the networks, that a filter of docker's picks."""
+    for kind, listing, removal in (
+        ("container", ("ls", "--all"), ("rm", "--force", "--volumes")),
+        ("network", ("ls",), ("rm",)),
+    ):
+        if found := run("docker", kind, *listing, "--quiet", "--filter", which).split():
+            run("docker", kind, *removal, *found)
+
+
 def down() -> None:
     """Remove all of it, and nothing else."""
-    for which in (f"name=^{PROJECT}-", f"label={LABEL}"):
-        if listed := run("docker", "ps", "-aq", "--filter", which).split():
-            run("docker", "rm", "--force", "--volumes", *listed)
-    if networks := run("docker", "network", "ls", "-q", "--filter", f"label={LABEL}").split():
-        run("docker", "network", "rm", *networks)
+    remove(f"name=^{PROJECT}-")
+    remove(f"label={LABEL}")
     compose("down", "--volumes")
     shutil.rmtree(SHARED, ignore_errors=True)
 

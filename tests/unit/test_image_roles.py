@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, 
 from novnc_endpoint_image import settings as endpoint_image
 from novnc_gateway_image import settings as gateway_image
 from novnc_image.environment import BAD_VALUE, WrittenError, run
+from novnc_image.listener import listen
 from novnc_service import role as roles
 from novnc_service.generations import Generations
 from novnc_service.role import Role
@@ -322,3 +324,22 @@ def test_a_reload_moves_no_listener(image: Image) -> None:
     with pytest.raises(WrittenError, match=r"is '\[::1\]:1', and was '127.0.0.1:16901'"):
         image.gateway("novnc_gateway_metrics_address: '[::1]:1'", "127.0.0.1:16901")
     assert image.generations.current.resolve() == before
+
+
+def test_a_mount_over_the_images_own_link_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "consoles.json"
+    monkeypatch.setattr(endpoint_image, "CONSOLES_JSON", str(link))
+    with pytest.raises(WrittenError, match="is mounted as a whole, over what the image has there"):
+        endpoint_image.check_mounts()
+    link.symlink_to("nowhere yet")
+    endpoint_image.check_mounts()
+
+
+def test_an_address_that_is_taken_is_named_as_it_is_written() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(WrittenError, match=r"^novnc_endpoint_port is '127.0.0.1:.*cannot be had"),
+    ):
+        listen(TcpTarget("127.0.0.1", taken.getsockname()[1]), "novnc_endpoint_port")

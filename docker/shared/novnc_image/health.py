@@ -17,12 +17,11 @@ from contextlib import closing
 from ansible_collections.novnc.fleet.plugins.module_utils.connect import connect_tcp, connect_unix
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import Deadline, HopError
 from ansible_collections.novnc.fleet.plugins.module_utils.notation import TcpTarget, UnixTarget
-from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
+from ansible_collections.novnc.fleet.plugins.module_utils.rfb import NO_LOGIN, RfbClient
 from ansible_collections.novnc.fleet.plugins.module_utils.stream import SocketStream
 
 TIMEOUT = 4.0
 """Seconds for each question; docker gives all of them the time that the image says."""
-NO_LOGIN = "none"
 
 
 def connect(target: TcpTarget | UnixTarget) -> SocketStream:

@@ -51,36 +51,40 @@ def listen(where: TcpTarget | UnixTarget, written: str = "LISTEN") -> socket.soc
     Raises:
         WrittenError: It cannot be had.
     """
+    sock = socket.socket(_family(where))
     try:
         if isinstance(where, UnixTarget):
-            return _listen_unix(where.path)
-        return _listen_tcp(where)
+            _bind_unix(sock, where.path)
+        else:
+            _bind_tcp(sock, where)
+        sock.listen(_BACKLOG)
     except OSError as error:
+        sock.close()
         raise WrittenError(
             f"{written} is '{where}', which cannot be had: {error.strerror}"
         ) from None
+    return sock
 
 
-def _listen_tcp(where: TcpTarget) -> socket.socket:
-    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
-    sock = socket.socket(family)
+def _family(where: TcpTarget | UnixTarget) -> socket.AddressFamily:
+    if isinstance(where, UnixTarget):
+        return socket.AF_UNIX
+    return socket.AF_INET6 if ":" in where.host else socket.AF_INET
+
+
+def _bind_tcp(sock: socket.socket, where: TcpTarget) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, number in _KEEPALIVE.items():
         sock.setsockopt(socket.IPPROTO_TCP, option, number)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.bind((where.host, where.port))
-    sock.listen(_BACKLOG)
-    return sock
 
 
-def _listen_unix(path: str) -> socket.socket:
+def _bind_unix(sock: socket.socket, path: str) -> None:
     _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX)
     sock.bind(path)
     os.chmod(path, _SOCKET_MODE)
-    sock.listen(_BACKLOG)
-    return sock
 
 
 def _remove_stale(path: str) -> None:
