@@ -48,17 +48,25 @@ def test_a_file_that_cannot_be_is_refused(environ: dict[str, str], words: str) -
 
 def test_it_ends_when_told_to_while_it_starts() -> None:
     """The first process of a container gets no signal that it has no handler for."""
-    script = "from novnc_image.environment import run; run(lambda: print(input('started')))"
+    # In short naps: a signal just before one long wait would be noticed at its end only.
+    script = (
+        "import time; from novnc_image.environment import run\n"
+        "def start():\n"
+        "    print('started', end='', flush=True)\n"
+        "    for _ in range(300): time.sleep(0.1)\n"
+        "    raise SystemExit(3)\n"
+        "run(start)\n"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": str(ROOT / "docker" / "shared")},
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.read(7) == b"started"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_console_needs_no_more_than_its_target() -> None:
