@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,15 @@ from ansible_collections.novnc.fleet.plugins.module_utils.console import open_co
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
-from tests.harness.containers import health, inspected, run, start, wait_healthy
+from tests.harness.containers import (
+    health,
+    inspected,
+    run,
+    start_endpoint,
+    users_for_libvirt,
+    wait_healthy,
+)
 from tests.harness.fleet import background, hosts, variables
-from tests.harness.project import ROOT
 from tests.harness.waiting import wait_until
 from tests.libvirt.domains import define, forget
 
@@ -32,12 +36,6 @@ DOMAINS = {
     "auto": "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/>",
     "socket": "<graphics type='vnc'><listen type='socket'/></graphics>",
 }
-
-
-def user() -> list[str]:
-    """Return the commands that docker/README.md has for making the host's user."""
-    text = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line.startswith(("groupadd ", "useradd "))]
 
 
 @pytest.fixture(scope="module")
@@ -64,30 +62,10 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def endpoint(host: Any, pki: Path) -> Iterator[str]:
-    """Return the name of the endpoint's container, which sees the host as docker's own does."""
-    given = pki / "endpoint"
-    given.mkdir()
-    for source, target in (
-        (pki / "ca.crt", "ca.crt"),
-        (pki / "servers" / f"{HOST}.crt", "tls.crt"),
-        (pki / "servers" / f"{HOST}.key", "tls.key"),
-    ):
-        shutil.copy(source, given / target)
-        shutil.chown(given / target, 65532)
-    written = pki / "endpoint.yml"
-    written.write_text(json.dumps(SETTINGS))
-    for path in (pki, given, written):
-        path.chmod(0o755)
-    beside = f"container:novnc-fleet-{HOST}"
+def endpoint(host: Any, pki: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the name of the endpoint's container."""
     group = host.check_output("stat -c %g /var/lib/libvirt/qemu")
-    name = start(
-        *("libvirt", "endpoint", "--health-interval", "1s", "--group-add", group),
-        *("--network", beside, "--pid", beside, "--volumes-from", f"novnc-fleet-{HOST}:ro"),
-        *("-v", f"{written}:/etc/novnc-fleet/endpoint.yml:ro"),
-        *("-v", f"{given}:/etc/novnc-fleet/endpoint:ro"),
-        environ={},
-    )
+    name = start_endpoint(tmp_path_factory.mktemp("endpoint"), HOST, pki, SETTINGS, group)
     yield name
     run("docker", "rm", "--force", "--volumes", name)
 
@@ -102,7 +80,7 @@ def test_without_the_user_it_says_what_is_missing(endpoint: str) -> None:
 
 @pytest.mark.parametrize("vm", [*DOMAINS, "web01"])
 def test_it_shows_domains_and_plain_qemu(host: Any, pki: Path, endpoint: str, vm: str) -> None:
-    for command in user():
+    for command in users_for_libvirt():
         host.run(command)
     wait_healthy([endpoint])
     with open_console(

@@ -6,6 +6,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,19 +125,28 @@ def plain() -> Endpoint:
 def libvirt() -> Iterator[Endpoint]:
     """Return the endpoint of the host with libvirt, and domains of every kind."""
     found = _endpoint("kvm13")
-    for name, graphics in DOMAINS.items():
-        image = name.replace(" ", "-")
-        path = f"/var/lib/libvirt/images/{image}.img"
-        found.on.check_output(f"python3 /usr/local/lib/test-host/guest_image.py {image} {path}")
-        xml = DOMAIN.format(name=name, image=image, graphics=graphics)
-        found.on.check_output(
-            f'cat > /run/domain.xml <<"END"\n{xml}END\nvirsh define /run/domain.xml'
-        )
-        if name != "stopped":
-            found.on.check_output(f"virsh start '{name}'")
-    yield found
-    for name in DOMAINS:
-        found.on.run(f"virsh destroy '{name}'; virsh undefine '{name}'")
+    with domains(found.on):
+        yield found
+
+
+@contextmanager
+def domains(host: Any) -> Iterator[None]:
+    """Have domains of every kind for a while."""
+    try:
+        for name, graphics in DOMAINS.items():
+            image = name.replace(" ", "-")
+            path = f"/var/lib/libvirt/images/{image}.img"
+            host.check_output(f"python3 /usr/local/lib/test-host/guest_image.py {image} {path}")
+            xml = DOMAIN.format(name=name, image=image, graphics=graphics)
+            host.check_output(
+                f'cat > /run/domain.xml <<"END"\n{xml}END\nvirsh define /run/domain.xml'
+            )
+            if name != "stopped":
+                host.check_output(f"virsh start '{name}'")
+        yield
+    finally:
+        for name in DOMAINS:
+            host.run(f"virsh destroy '{name}'; virsh undefine '{name}'")
 
 
 @pytest.fixture

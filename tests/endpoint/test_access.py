@@ -10,6 +10,7 @@ from ssl import TLSVersion
 
 import pytest
 from ansible_collections.novnc.fleet.plugins.plugin_utils import pki
+from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
 from tests.endpoint.conftest import GATEWAY, PKI, Endpoint, refusal
 from tests.endpoint.test_reload import CERTIFICATES, changed, reload_is_refused
@@ -39,7 +40,8 @@ def test_a_name_that_is_not_on_the_list_is_refused(
 
 
 def test_a_servers_certificate_is_no_gateways(plain: Endpoint) -> None:
-    identity = (str(PKI / "servers" / "kvm14.crt"), str(PKI / "servers" / "kvm14.key"))
+    Authority(PKI).issue([Request("servers/another", "server", ("gateway",))])
+    identity = (str(PKI / "servers" / "another.crt"), str(PKI / "servers" / "another.key"))
     assert refusal(lambda: plain.open("web01", identity=identity)).http_status is None
 
 
@@ -145,7 +147,7 @@ def test_no_ticket_outlasts_its_certificate(
     plain: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pki, "DAYS", 5 / 86400)
-    pki.Authority(PKI).issue([pki.Request("brief", "client", ("gateway",))])
+    Authority(PKI).issue([Request("brief", "client", ("gateway",))])
     again = come_back(plain, (str(PKI / "brief.crt"), str(PKI / "brief.key")))
     assert again() == (True, 200)
     wait_until(lambda: again() == (True, 403), 30, "a refusal for a certificate that has ended")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -31,6 +32,8 @@ MAY = {
     "noor": {"mixed01": "watch"},
 }
 """What the inventory's rules come to."""
+CONTROL = ("/run/novnc-directory-control/control.sock", "/run/novnc-gateway/control.sock")
+"""Where a directory is asked that a host has, and one in a container."""
 
 
 @pytest.fixture(scope="session")
@@ -43,19 +46,34 @@ def gateway() -> Any:
 def hypervisors() -> Iterator[dict[str, Any]]:
     """Return the hypervisors, with the fleet's VMs."""
     found = hosts()
-    for host, vms in FLEET.items():
-        for vm, runs in vms.items():
-            define(found[host], vm, AUTO)
-            if runs:
-                found[host].check_output(f"virsh start {vm}")
-    yield found
-    for host, vms in FLEET.items():
-        for vm in vms:
-            forget(found[host], vm)
+    with fleet(found):
+        yield found
+
+
+@contextmanager
+def fleet(hypervisors: Mapping[str, Any]) -> Iterator[None]:
+    """Have the fleet's VMs for a while."""
+    try:
+        for host, vms in FLEET.items():
+            for vm, runs in vms.items():
+                define(hypervisors[host], vm, AUTO)
+                if runs:
+                    hypervisors[host].check_output(f"virsh start {vm}")
+        yield
+    finally:
+        for host, vms in FLEET.items():
+            for vm in vms:
+                forget(hypervisors[host], vm)
 
 
 @pytest.fixture(scope="session")
 def cookies(hypervisors: dict[str, Any]) -> dict[str, str]:
+    """Return a log-in of everybody's, once all VMs are known to the gateway."""
+    assert hypervisors
+    return log_ins()
+
+
+def log_ins() -> dict[str, str]:
     """Return a log-in of everybody's, once all VMs are known to the gateway."""
     found = {name: visitor.cookie_of(visitor.log_in(name)) for name in PEOPLE}
     assert all(found.values())
@@ -72,11 +90,11 @@ def journal(host: Any, unit: str = "novnc-directory") -> list[dict[str, Any]]:
 
 def sessions(gateway: Any) -> list[dict[str, Any]]:
     """Return the consoles that the directory knows to be open."""
-    socket = "/run/novnc-directory-control/control.sock"
     found: list[dict[str, Any]] = json.loads(
         gateway.check_output(
-            'python3 -c "import http.client as h, socket as s;'
-            f"c = h.HTTPConnection('x'); c.sock = s.socket(s.AF_UNIX); c.sock.connect('{socket}');"
+            'python3 -c "import http.client as h, os, socket as s;'
+            f"(path,) = filter(os.path.exists, {CONTROL});"
+            "c = h.HTTPConnection('x'); c.sock = s.socket(s.AF_UNIX); c.sock.connect(path);"
             "c.request('GET', '/sessions'); print(c.getresponse().read().decode())\""
         )
     )

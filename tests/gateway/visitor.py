@@ -19,7 +19,8 @@ from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStre
 from tests.harness.fleet import variables
 from tests.harness.project import CACHE
 
-ADDRESS: str = variables("novnc_gateways")["gw2"]["ansible_host"]
+((NAME, _visited),) = variables("visited").items()
+ADDRESS: str = _visited["ansible_host"]
 ORIGIN = f"https://{ADDRESS}"
 CA = str(CACHE / "gateway-pki" / "ca.crt")
 COOKIE = "novnc_fleet_session"

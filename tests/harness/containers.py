@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,10 @@ IMAGES = ("console", "endpoint", "gateway", "qemu-vm")
 PORTAL = f"https://localhost:{PORT}"
 SHARED = CACHE / "containers"
 """Sockets and certificates that containers and tests share."""
+USER = 65532
 HARDENED = (
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
-    *("--user", "65532", "--pids-limit", "256", "--memory", "512m"),
+    *("--user", str(USER), "--pids-limit", "256", "--memory", "512m"),
 )
 TCP_VM, TCP_CONSOLE, TLS_CONSOLE = (f"{NETWORK}.{number}" for number in (20, 21, 22))
 _READY = 60.0
@@ -91,6 +92,63 @@ def start(name: str, kind: str, *options: str, environ: dict[str, str]) -> str:
     full = f"{PROJECT}-{name}"
     run("docker", "run", "-d", "--name", full, *HARDENED, *options, *words, image(kind))
     return full
+
+
+def given(place: Path, files: Mapping[str, Path], written: tuple[str, Mapping[str, Any]]) -> None:
+    """Lay down what a container is to be given, readable by its user.
+
+    Args:
+        place: A directory of the tests' own.
+        files: Certificates and keys, by the names that they get in ``place/certificates``.
+        written: Name and content of its one file, in ``place``.
+    """
+    certificates, settings = place / "certificates", place / written[0]
+    certificates.mkdir()
+    for name, source in files.items():
+        shutil.copy(source, certificates / name)
+        shutil.chown(certificates / name, USER)
+    settings.write_text(json.dumps(written[1]))
+    for path in (place, certificates, settings):
+        path.chmod(0o755)
+
+
+def start_endpoint(
+    place: Path, host: str, pki: Path, settings: Mapping[str, Any], *groups: str
+) -> str:
+    """Start an endpoint beside a test host, which it sees as it would docker's own.
+
+    Args:
+        place: A directory of the tests' own, for what is mounted.
+        host: Name of the test host.
+        pki: Where the host's certificate is, in ``servers``, and its authority's.
+        settings: What is written in its one file.
+        groups: Groups that it gets, by number.
+
+    Returns:
+        The name of the container.
+    """
+    server = pki / "servers" / host
+    files = {
+        "ca.crt": pki / "ca.crt",
+        "tls.crt": server.with_suffix(".crt"),
+        "tls.key": server.with_suffix(".key"),
+    }
+    given(place, files, ("endpoint.yml", settings))
+    beside = f"container:novnc-fleet-{host}"
+    return start(
+        *(f"endpoint-{host}", "endpoint", "--health-interval", "1s"),
+        *(word for group in groups for word in ("--group-add", group)),
+        *("--network", beside, "--pid", beside, "--volumes-from", f"novnc-fleet-{host}:ro"),
+        *("-v", f"{place}/endpoint.yml:/etc/novnc-fleet/endpoint.yml:ro"),
+        *("-v", f"{place}/certificates:/etc/novnc-fleet/endpoint:ro"),
+        environ={},
+    )
+
+
+def users_for_libvirt() -> list[str]:
+    """Return the commands that docker/README.md has for making the user whom libvirt answers."""
+    text = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line.startswith(("groupadd ", "useradd "))]
 
 
 def attempt(kind: str, *options: str, environ: dict[str, str]) -> tuple[int, str, str]:
