@@ -60,9 +60,9 @@ bench: ## Compare with what else there is, as ratios from one run; writes .cache
 	@scripts/setup venv docker images browser
 	@$(BIN)/python -m tests.bench $(PART)
 
-soak: ## Lies for ten minutes, or other, through the gate and on the wire: make soak SECONDS=60
-	@scripts/setup venv docker images
-	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
+soak: ## What takes longer than tests may: lies, and all rounds (make soak PART=lies SECONDS=60; PART=rounds)
+	@scripts/setup venv docker images browser
+	@$(BIN)/python -m tests.soak $(if $(PART),--part $(PART)) --seconds $(or $(SECONDS),600)
 
 release-check: ## Is the collection fit to be released? Built, looked into, installed, run on the demo
 	@scripts/setup venv docker images

@@ -7,8 +7,9 @@ import threading
 from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 
 from tests.endpoint.conftest import Endpoint
+from tests.harness.repeats import times
 
-CYCLES = 100
+CYCLES = times(100, test=20)
 
 
 def greeting(endpoint: Endpoint) -> str:

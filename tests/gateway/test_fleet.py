@@ -10,10 +10,11 @@ from ansible_collections.novnc.fleet.plugins.module_utils.hops import HopError
 
 from tests.gateway.conftest import AUTO
 from tests.gateway.visitor import ask, name_shown, shown
+from tests.harness.repeats import times
 from tests.harness.waiting import wait_until
 from tests.libvirt.domains import define, forget
 
-TIMES = 20
+TIMES = times(20, test=3)
 UUID = "7d2c9f4e-5a1b-4c3d-8e6f-0123456789ab"
 SECONDS = 10
 """As the issue wants it. On machines that are busy with other things three times as much passes;

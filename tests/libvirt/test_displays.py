@@ -11,11 +11,12 @@ from ansible_collections.novnc.fleet.plugins.module_utils.console import open_co
 from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
 from tests.harness.fleet import consoles, hosts
+from tests.harness.repeats import times
 from tests.libvirt.domains import define, forget
 
 ADDRESS = "198.18.90.22"
 DOMAINS = ("red", "green", "blue")
-RESTARTS = 20
+RESTARTS = times(20, test=5)
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,12 @@ from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
 from tests.endpoint.conftest import Endpoint
 from tests.harness.fleet import background, hosts, variables
+from tests.harness.repeats import times
 from tests.libvirt.domains import define, forget
 
 HOST = "kvm4"
 DOMAINS = ("red", "green", "blue")
-ROUNDS = 50
+ROUNDS = times(50, test=10)
 BOOTING = (0, 0, 0)
 """Background before the guest has started."""
 CLEAR = (
