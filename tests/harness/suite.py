@@ -34,10 +34,9 @@ ON_THE_DEMO = (f"scenario:{DEMO}", "browser")
 AT_ONCE = 3
 """Parts that run at the same time: of two, two cores wait for a quarter of the time."""
 LONGEST = (
-    "scenario:gateway",
     f"scenario:{DEMO}",
-    *("scenario:lifecycle", "scenario:endpoint", "scenario:docs", "scenario:upgrade"),
-    *("scenario:libvirt", "scenario:containers"),
+    *("scenario:gateway", "scenario:containers", "scenario:docs", "scenario:endpoint"),
+    *("scenario:lifecycle", "scenario:upgrade", "pythons", "scenario:libvirt"),
 )
 """Parts that begin first, in this order, so that none of them is waited for alone at the end."""
 SCRIPT = ROOT / "scripts" / "setup"
