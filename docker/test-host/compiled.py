@@ -8,13 +8,16 @@ makes the directory at boot.
 
 from __future__ import annotations
 
+# Every Python of the host begins with this, so nothing is imported that is not there already.
 import _imp
 import marshal
 import os
 import sys
 import zipimport
-from contextlib import suppress
-from types import CodeType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
 
 KEPT = "/run/test-host-compiled"
 _compile = zipimport._compile_source  # type: ignore[attr-defined]
@@ -30,10 +33,12 @@ def compiled(path: str, source: bytes) -> CodeType:
     except (OSError, EOFError, ValueError):
         code = _compile(path, source)
         own = f"{kept}.{os.getpid()}"
-        with suppress(OSError):
+        try:
             with open(own, "wb") as file:
                 marshal.dump(code, file)
             os.replace(own, kept)
+        except OSError:
+            pass  # It will be compiled again.
     _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]
     return code
 

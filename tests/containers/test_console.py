@@ -32,12 +32,14 @@ from tests.harness.containers import (
     logs,
     run,
 )
-from tests.harness.fleet import Console, background
+from tests.harness.fleet import background
 from tests.harness.waiting import wait_until
 from tests.integration.test_console import (  # noqa: F401 (pytest runs them)
     test_a_foreign_page_may_not,
     test_an_independent_client_reaches_rfb,
     test_it_shows_its_own_vm,
+    test_its_own_pages_may_open_it,
+    test_its_page_is_served_afresh,
     test_no_directory_is_listed,
     test_nothing_else_is_served,
     test_tls_means_tls_only,
@@ -57,12 +59,6 @@ def test_it_serves_on_sockets_alone() -> None:
             client = RfbClient(stream)
             assert client.handshake().name == "QEMU (web01)"
             assert background(client) == guest_image.colour("web01")
-
-
-def test_without_a_list_its_own_page_may_open_it_by_an_address(console: Console) -> None:
-    scheme = "https" if console.tls else "http"
-    with console.session(origin=f"{scheme}://{console.listen}") as client:
-        assert client.info.name == f"QEMU ({console.vm})"
 
 
 @pytest.mark.parametrize("host", ["console.evil.example", "evil.example:6080", "1.2.3.4.example"])

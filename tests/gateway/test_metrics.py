@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 from cryptography import x509
 
 from tests.gateway.conftest import FLEET, metrics
-from tests.gateway.visitor import ADDRESS, CA, NAME, cookie_of, log_in, open_vm
+from tests.gateway.visitor import ADDRESS, CA, cookie_of, log_in, open_vm
 from tests.harness.waiting import wait_until
 
 OPEN = {mode: f'sessions{{mode="{mode}"}}' for mode in ("control", "watch")}
@@ -57,8 +57,8 @@ def test_vms_are_counted_and_so_are_days(gateway: Any, cookies: dict[str, str]) 
     assert cookies  # so that the VMs are there
     found = metrics(gateway)
     assert found['consoles{state="running"}'] >= sum(sum(vms.values()) for vms in FLEET.values())
-    issued = Path(CA).parent / "servers" / f"{NAME}.crt"
-    certificate = x509.load_pem_x509_certificate(issued.read_bytes())
+    served = ssl.get_server_certificate((ADDRESS, 443), ca_certs=CA)
+    certificate = x509.load_pem_x509_certificate(served.encode())
     left = (certificate.not_valid_after_utc - datetime.now(UTC)) / timedelta(days=1)
     assert abs(found['certificate_days_left{certificate="gateway"}'] - left) < 0.1
 

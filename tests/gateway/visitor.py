@@ -19,7 +19,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.stream import ByteStre
 from tests.harness.fleet import variables
 from tests.harness.project import CACHE
 
-((NAME, _visited),) = variables("visited").items()
+(_visited,) = variables("visited").values()
 ADDRESS: str = _visited["ansible_host"]
 ORIGIN = f"https://{ADDRESS}"
 CA = str(CACHE / "gateway-pki" / "ca.crt")
