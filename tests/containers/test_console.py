@@ -39,7 +39,6 @@ from tests.integration.test_console import (  # noqa: F401 (pytest runs them)
     test_an_independent_client_reaches_rfb,
     test_it_shows_its_own_vm,
     test_its_own_pages_may_open_it,
-    test_its_page_is_served_afresh,
     test_no_directory_is_listed,
     test_nothing_else_is_served,
     test_tls_means_tls_only,
