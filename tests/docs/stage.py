@@ -58,6 +58,7 @@ class Stage:
         own = {k: v for k, v in ENV.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
         self._env = {
             **own,
+            "ANSIBLE_CALLBACK_PLUGINS": ENV["ANSIBLE_CALLBACK_PLUGINS"],
             "HOME": str(place),
             "ANSIBLE_REMOTE_USER": "root",
             "ANSIBLE_PRIVATE_KEY_FILE": str(CACHE / "ssh" / "id_ed25519"),

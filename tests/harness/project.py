@@ -17,4 +17,5 @@ ENV = {
     "NO_COLOR": "1",
     # Seconds for a connection to be there: of ten, a busy machine once needed more.
     "ANSIBLE_TIMEOUT": "60",
+    "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
 }
