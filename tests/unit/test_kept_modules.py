@@ -35,6 +35,11 @@ def said(collections: Path) -> str:
     return str(word)
 
 
+def said_is_kept() -> list[Path]:
+    """Return the directories in which it is kept, packed."""
+    return [path.parent for path in (CACHE / "modules").glob("*/*.said-*")]
+
+
 def test_a_module_whose_imports_have_changed_is_packed_anew(tmp_path: Path) -> None:
     plugins = tmp_path / "ansible_collections" / "novnc" / "fleet" / "plugins"
     for part in ("modules", "module_utils"):
@@ -43,10 +48,9 @@ def test_a_module_whose_imports_have_changed_is_packed_anew(tmp_path: Path) -> N
     word = plugins / "module_utils" / "word.py"
     word.write_text("WORD = 'one'\n")
     assert [said(tmp_path), said(tmp_path)] == ["one", "one"]
-    kept = {path.parent for path in (CACHE / "modules").glob("*/*.said-*")}
-    assert kept, "no packed module was kept"
+    assert said_is_kept(), "no packed module was kept"
 
     word.write_text("WORD = 'two'\n")
     assert said(tmp_path) == "two"
-    for path in kept:
+    for path in said_is_kept():
         shutil.rmtree(path)
