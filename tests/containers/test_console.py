@@ -71,7 +71,7 @@ def test_a_name_that_leads_there_is_no_page_of_its_own(host: str) -> None:
 
 def test_it_is_healthy_while_its_vnc_server_is_there() -> None:
     console, vm = f"{PROJECT}-tcp", f"{PROJECT}-tcp-vm"
-    assert health(console) == health(vm) == "healthy"
+    wait_until(lambda: health(console) == "healthy", 60, "a healthy console")
     run("docker", "pause", vm)
     try:
         wait_until(lambda: health(console) == "unhealthy", 60, "an unhealthy console")

@@ -13,12 +13,11 @@ from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 from ansible_collections.novnc.fleet.plugins.plugin_utils.pki import Authority, Request
 
 from tests.harness.containers import (
-    health,
-    inspected,
+    complaint,
     run,
     start_endpoint,
     users_for_libvirt,
-    wait_healthy,
+    wait_well,
 )
 from tests.harness.fleet import background, hosts, variables
 from tests.harness.waiting import wait_until
@@ -71,18 +70,15 @@ def endpoint(host: Any, pki: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_without_the_user_it_says_what_is_missing(endpoint: str) -> None:
-    def said() -> str:
-        return " ".join(str(one["Output"]) for one in inspected(endpoint, ".State.Health.Log"))
-
-    wait_until(lambda: "make a user and a group of that number" in said(), 60, "the sentence")
-    assert health(endpoint) != "healthy"
+    sentence = "make a user and a group of that number"
+    wait_until(lambda: sentence in complaint(endpoint), 60, "the sentence")
 
 
 @pytest.mark.parametrize("vm", [*DOMAINS, "web01"])
 def test_it_shows_domains_and_plain_qemu(host: Any, pki: Path, endpoint: str, vm: str) -> None:
     for command in users_for_libvirt():
         host.run(command)
-    wait_healthy([endpoint])
+    wait_well([endpoint])
     with open_console(
         f"wss://{variables()[HOST]['ansible_host']}:{PORT}/vm/{vm}/websockify",
         ca=str(pki / "ca.crt"),

@@ -28,7 +28,7 @@ from tests.harness.containers import (
     start,
     start_endpoint,
     users_for_libvirt,
-    wait_healthy,
+    wait_well,
 )
 from tests.harness.fleet import hosts, variables
 from tests.harness.project import ROOT
@@ -91,7 +91,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     try:
         host.check_output(f"systemctl start {units}")
         with imaged(tmp_path_factory.mktemp("plain"), PLAIN, settings) as on:
-            wait_healthy([on.container])
+            wait_well([on.container])
             yield Endpoint(on, variables("images")[PLAIN]["ansible_host"])
     finally:
         host.check_output(f"systemctl stop {units}")
@@ -105,7 +105,7 @@ def libvirt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         imaged(tmp_path_factory.mktemp("libvirt"), LIBVIRT, settings) as on,
         endpoints.domains(on),
     ):
-        wait_healthy([on.container])
+        wait_well([on.container])
         yield Endpoint(on, variables("images")[LIBVIRT]["ansible_host"])
 
 
@@ -122,7 +122,7 @@ def hypervisors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     ):
         found = {"kvm17": one, "kvm18": other}
         with gateways.fleet(found):
-            wait_healthy([host.container for host in found.values()])
+            wait_well([host.container for host in found.values()])
             yield found
 
 
@@ -155,13 +155,13 @@ def gateway(
     given(place, files, ("gateway.yml", settings))
     try:
         name = start(
-            *("gateway-as-host", "gateway", "--health-interval", "1s"),
+            *("gateway-as-host", "gateway"),
             *("--network", "novnc-fleet", "--ip", ADDRESS),
             *("-v", f"{place}/gateway.yml:/etc/novnc-fleet/gateway.yml:ro"),
             *("-v", f"{place}/certificates:/etc/novnc-fleet/gateway:ro"),
             environ={},
         )
-        wait_healthy([name])
+        wait_well([name])
         yield Imaged(testinfra.get_host(f"docker://{name}"), name)
     finally:
         remove(f"name=^{PROJECT}-gateway-as-host$")
