@@ -147,6 +147,15 @@ def strokes(text: str) -> list[tuple[int, bool]]:
     return [(ord(letter), down) for letter in text for down in (True, False)]
 
 
+FOCUSED_AT_ONCE = """() => {
+  const dialog = document.querySelector("#paste-dialog");
+  new MutationObserver(() => {
+    if (!dialog.open) window.focusedAtOnce = document.activeElement.tagName;
+  }).observe(dialog, {attributes: true});
+}"""
+"""Remembers what has the focus once the dialog is closed, before any key can come."""
+
+
 def test_text_is_pasted_as_keystrokes(stage: Stage, visit: Visit) -> None:
     vnc = Vnc()
     page = visit(console_at(stage, vnc))
@@ -157,6 +166,7 @@ def test_text_is_pasted_as_keystrokes(stage: Stage, visit: Visit) -> None:
     expect(button).to_be_disabled()
     dialog.get_by_label("Text").fill("aB\r\nü\t\x1b$")
     expect(dialog.get_by_role("status")).to_have_text("The VM may not get these: ü \x1b")
+    page.evaluate(FOCUSED_AT_ONCE)
     button.click()
     expect(dialog).to_be_hidden()
     down, up = (SHIFT, True), (SHIFT, False)
@@ -169,6 +179,7 @@ def test_text_is_pasted_as_keystrokes(stage: Stage, visit: Visit) -> None:
         *(down, *strokes("$"), up),
     ]
     page.keyboard.press("z")  # it goes to the VM again, and all before it has arrived
+    assert page.evaluate("focusedAtOnce") == "CANVAS"
     expect(page.locator("#screen canvas")).to_be_focused()
     wait_until(page, lambda: vnc.keys[-1:] == [(ord("z"), False)])
     assert vnc.keys == [*expected, *strokes("z")]

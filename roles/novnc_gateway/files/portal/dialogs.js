@@ -65,6 +65,8 @@ export async function paste(rfb, novnc) {
       put(count, `${done} of ${all} keys; Escape stops it.`);
     });
     dialog.close("");
+    // Not only when all has been told that it is closed: a key pressed meanwhile is meant for the VM.
+    rfb.focus();
   };
   await opened(dialog);
   stop.abort();
