@@ -198,8 +198,10 @@ def test_escape_stops_the_typing(stage: Stage, visit: Visit) -> None:
     dialog.get_by_role("button", name="Type it").click()
     expect(dialog.get_by_role("progressbar")).to_be_visible()
     wait_until(page, lambda: len(vnc.keys) > 6)
+    page.evaluate(FOCUSED_AT_ONCE)
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
+    assert page.evaluate("focusedAtOnce") == "CANVAS"
     expect(page.locator("#screen canvas")).to_be_focused()
     # Nothing comes between the keys that are pressed from now on.
     pressed = strokes("z" * 10)

@@ -25,7 +25,7 @@ from tests.harness.waiting import wait_until
 
 SOON = 15.0
 """Seconds in which the portal has to know; how many it took is told, as machines may be busy."""
-PLAIN = f"""
+ASK_HTTP = f"""
 import http.client
 line = http.client.HTTPConnection("127.0.0.1", 8080)
 try:
@@ -172,7 +172,7 @@ def test_a_reload_takes_what_is_new_and_drops_no_console(
         write(yaml.safe_dump(settings))
         assert "read anew" in reload(gateway)
         # nginx's part, and the directory's.
-        asked = ("docker", "exec", gateway, "python3", "-c", PLAIN)
+        asked = ("docker", "exec", gateway, "python3", "-c", ASK_HTTP)
         wait_until(lambda: run(*asked) == "301\n", 30, "http")
         assert Portal(portal.ca, portal.password).shown().keys() == {"web01", "db01"}
         assert background(client) == guest_image.colour("web01")

@@ -26,7 +26,7 @@ from ansible_collections.novnc.fleet.plugins.module_utils.rfb import RfbClient
 
 from tests.containers.conftest import Portal
 from tests.docs.stage import HASH, PASSWORD
-from tests.harness.containers import LABEL, logs, remove, run, wait_healthy
+from tests.harness.containers import LABEL, logs, remove, run, wait_well
 from tests.harness.fleet import background
 from tests.harness.manual import blocks
 from tests.harness.project import ROOT
@@ -65,7 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_all_of_it_is_healthy(place: Path) -> None:
-    wait_healthy(CONTAINERS)
+    wait_well(CONTAINERS)
     for name in ("kvm1", "portal"):
         run("docker", "kill", "--signal", "HUP", name)
         wait_until(partial(has_said, name, "read anew"), 30, "a word of the reload")
@@ -91,7 +91,7 @@ def test_its_consoles_show_the_vm(place: Path, kind: str) -> None:
 
 
 def test_its_portal_shows_the_vm(place: Path) -> None:
-    wait_healthy(CONTAINERS)
+    wait_well(CONTAINERS)
     ada = Portal(str(place / "pki" / "ca.crt"), PASSWORD, "ada", PORTAL_PORT)
     wait_until(lambda: "web01" in ada.shown(), 60, "the VM")
     with ada.open("web01") as stream:

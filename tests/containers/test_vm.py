@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.containers import attempt, logs, run, start, wait_healthy
+from tests.harness.containers import attempt, logs, run, start, wait_well
 
 
 @pytest.mark.parametrize(
@@ -18,10 +18,9 @@ from tests.harness.containers import attempt, logs, run, start, wait_healthy
     ids=["no device", "another device"],
 )
 def test_without_kvm_it_runs_and_says_why(options: tuple[str, ...], words: str) -> None:
-    quick = ("--health-interval", "1s", "--network", "none")
-    name = start("kvm", "qemu-vm", *quick, *options, environ={})
+    name = start("kvm", "qemu-vm", "--network", "none", *options, environ={})
     try:
-        wait_healthy([name])
+        wait_well([name])
         assert words in logs(name)
     finally:
         run("docker", "rm", "--force", "--volumes", name)
@@ -41,10 +40,9 @@ def test_its_disk_has_to_be_its_own(
     options = ("--tmpfs", "/var/tmp", "-v", f"{disk}:/disk.raw")  # noqa: S108 (the container's own)
     said = {"DISK": "/disk.raw", "MEMORY": "64", "QEMU_ARGS": arguments}
     if status is None:
-        quick = ("--health-interval", "1s", "--network", "none")
-        name = start("disk", "qemu-vm", *quick, *options, environ=said)
+        name = start("disk", "qemu-vm", "--network", "none", *options, environ=said)
         try:
-            wait_healthy([name])
+            wait_well([name])
         finally:
             run("docker", "rm", "--force", "--volumes", name)
         return

@@ -12,8 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +136,8 @@ def start_endpoint(
     given(place, files, ("endpoint.yml", settings))
     beside = f"container:novnc-fleet-{host}"
     return start(
-        *(f"endpoint-{host}", "endpoint"),
+        f"endpoint-{host}",
+        "endpoint",
         *(word for group in groups for word in ("--group-add", group)),
         *("--network", beside, "--pid", beside, "--volumes-from", f"novnc-fleet-{host}:ro"),
         *("-v", f"{place}/endpoint.yml:/etc/novnc-fleet/endpoint.yml:ro"),
@@ -183,41 +183,27 @@ def health(name: str) -> str:
 
 
 def complaint(name: str) -> str:
-    """Return what a container's own check misses now; nothing where it is well.
-
-    Docker asks for it twice a minute. Many a check costs a third of a second of processor time, so
-    a container that is asked every second slows down all tests for as long as it lives.
-    """
+    """Return what a container's own check misses now; nothing where it is well."""
+    check = inspected(name, ".Config.Healthcheck")
     try:
-        run("docker", "exec", name, *inspected(name, ".Config.Healthcheck.Test")[1:])
+        run("timeout", str(check["Timeout"] // 10**9), "docker", "exec", name, *check["Test"][1:])
     except SystemExit as error:
         return str(error)
     return ""
 
 
-def wait_healthy(names: Sequence[str]) -> None:
-    """Wait until docker says that containers are healthy. Raises SystemExit."""
-    for name in names:
-        _wait(name, partial(_unhealthy, name))
-
-
 def wait_well(names: Sequence[str]) -> None:
-    """Wait until containers are well, whenever docker asks them. Raises SystemExit."""
-    for name in names:
-        _wait(name, partial(complaint, name))
+    """Wait until containers are well. Raises SystemExit.
 
-
-def _unhealthy(name: str) -> str:
-    return "" if (found := health(name)) == "healthy" else found
-
-
-def _wait(name: str, missing: Callable[[], str]) -> None:
+    Docker itself asks them every half minute. Made to ask each second it took half a core, and
+    whatever ran beside it as much longer.
+    """
     deadline = time.monotonic() + _READY
-    while found := missing():
-        if time.monotonic() > deadline:
-            log = inspected(name, ".State.Health.Log")
-            raise SystemExit(f"{name} is not well: {found}: {log}\n{logs(name)}")
-        time.sleep(0.2)
+    for name in names:
+        while found := complaint(name):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{name} is not well: {found}\n{logs(name)}")
+            time.sleep(0.2)
 
 
 def up() -> None:
@@ -234,8 +220,6 @@ def up() -> None:
         (SHARED / f"tls.{suffix}").chmod(0o644)
     shared, network = f"{SHARED}:/shared", f"{PROJECT}_fleet"
     vms = f"{PROJECT}_vms:/run/novnc-vms"
-    # Tests wait for what becomes of its health.
-    quick = ("--health-interval", "5s")
     names = [
         start(
             *("tcp-vm", "qemu-vm", "--network", network, "--ip", TCP_VM),
@@ -246,7 +230,9 @@ def up() -> None:
             environ={"VNC_TARGET": "unix:/run/novnc-vms/web01.vnc", "LISTEN": "unix:/shared/web01"},
         ),
         start(
-            *("tcp", "console", "--network", network, "--ip", TCP_CONSOLE, *quick),
+            # Tests wait for docker's word on this one.
+            *("tcp", "console", "--health-interval", "5s"),
+            *("--network", network, "--ip", TCP_CONSOLE),
             environ={"VNC_TARGET": f"{PROJECT}-tcp-vm:5901"},
         ),
         start(

@@ -6,7 +6,10 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.harness.project import BIN, CACHE, ENV
 
@@ -35,22 +38,40 @@ def said(collections: Path) -> str:
     return str(word)
 
 
-def said_is_kept() -> list[Path]:
-    """Return the directories in which it is kept, packed."""
-    return [path.parent for path in (CACHE / "modules").glob("*/*.said-*")]
+def kept() -> set[Path]:
+    """Return where the module is kept, packed."""
+    return set((CACHE / "modules").glob("*/*.said-*"))
 
 
-def test_a_module_whose_imports_have_changed_is_packed_anew(tmp_path: Path) -> None:
-    plugins = tmp_path / "ansible_collections" / "novnc" / "fleet" / "plugins"
+def forget() -> None:
+    """Keep it no longer."""
+    for path in kept():
+        shutil.rmtree(path.parent)
+
+
+@pytest.fixture
+def collections(tmp_path: Path) -> Iterator[Path]:
+    """Return a place for a collection whose modules are not kept."""
+    forget()
+    yield tmp_path
+    forget()
+
+
+def test_a_packed_module_is_lent_and_never_one_of_other_sources(collections: Path) -> None:
+    plugins = collections / "ansible_collections" / "novnc" / "fleet" / "plugins"
     for part in ("modules", "module_utils"):
         (plugins / part).mkdir(parents=True)
     (plugins / "modules" / "said.py").write_text(MODULE)
     word = plugins / "module_utils" / "word.py"
-    word.write_text("WORD = 'one'\n")
-    assert [said(tmp_path), said(tmp_path)] == ["one", "one"]
-    assert said_is_kept(), "no packed module was kept"
 
+    word.write_text("WORD = 'one'\n")
+    assert said(collections) == "one"
+    [one] = kept()
     word.write_text("WORD = 'two'\n")
-    assert said(tmp_path) == "two"
-    for path in said_is_kept():
-        shutil.rmtree(path)
+    assert said(collections) == "two"
+    [two] = kept() - {one}
+
+    # What says "two" though its source says "one" can only have been lent.
+    shutil.copyfile(two, one)
+    word.write_text("WORD = 'one'\n")
+    assert said(collections) == "two"

@@ -155,7 +155,8 @@ def gateway(
     given(place, files, ("gateway.yml", settings))
     try:
         name = start(
-            *("gateway-as-host", "gateway"),
+            "gateway-as-host",
+            "gateway",
             *("--network", "novnc-fleet", "--ip", ADDRESS),
             *("-v", f"{place}/gateway.yml:/etc/novnc-fleet/gateway.yml:ro"),
             *("-v", f"{place}/certificates:/etc/novnc-fleet/gateway:ro"),

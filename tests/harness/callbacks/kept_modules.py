@@ -13,6 +13,8 @@ import importlib
 import os
 import shutil
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ COLLECTION = "novnc.fleet"
 KEPT = Path(__file__).resolve().parents[3] / ".cache" / "modules"
 OURS = ("ansible.modules.", f"ansible_collections.{COLLECTION}.plugins.modules.")
 """How the names of modules begin that are known by `state`; others are not kept."""
+_PASSING = (".lock", "-part")
+"""How the names of files end that Ansible needs while it packs."""
+_WEEK = 7 * 24 * 3600.0
 
 
 def state() -> str:
@@ -56,8 +61,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
     CALLBACK_NAME = "kept_modules"
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Lend, before there is any worker."""
+        """Lend, before there is any worker; what has not been lent for a week goes."""
         self._kept = KEPT / state()
+        self._kept.mkdir(parents=True, exist_ok=True)
+        self._kept.touch()
+        for other in KEPT.iterdir():
+            with suppress(FileNotFoundError):  # another run has removed it
+                if time.time() - other.stat().st_mtime > _WEEK:
+                    shutil.rmtree(other, ignore_errors=True)
         self._own = Path(config.DEFAULT_LOCAL_TMP, "ansiballz_cache")
         self._own.mkdir(exist_ok=True)
         for path in self._kept.glob("*"):
@@ -66,10 +77,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Keep what is new; whatever runs beside this one sees a whole file or none."""
-        self._kept.mkdir(parents=True, exist_ok=True)
+        if state() != self._kept.name:
+            return  # somebody has edited a module meanwhile, so who knows which has been packed
         for path in self._own.iterdir():
             kept = self._kept / path.name
-            if path.name.startswith(OURS) and path.suffix != ".lock" and not kept.exists():
+            if (
+                path.name.startswith(OURS)
+                and not path.name.endswith(_PASSING)
+                and not kept.exists()
+            ):
                 part = self._kept / f".{path.name}.{os.getpid()}"
                 shutil.copyfile(path, part)
                 part.replace(kept)

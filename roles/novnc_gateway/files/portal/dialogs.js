@@ -64,10 +64,10 @@ export async function paste(rfb, novnc) {
       bar.value = done;
       put(count, `${done} of ${all} keys; Escape stops it.`);
     });
-    dialog.close("");
-    // Not only when all has been told that it is closed: a key pressed meanwhile is meant for the VM.
-    rfb.focus();
+    if (!stop.signal.aborted) dialog.close("");
   };
+  // Whatever has the focus now has it back at once when the dialog is closed, before any key comes.
+  rfb.focus();
   await opened(dialog);
   stop.abort();
   text.value = "";
