@@ -35,6 +35,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("console", all_consoles(), ids=lambda one: f"{one.host}-{one.vm}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
+    """Let a failure tell what its pages have complained of.
+
+    A test that ends by ERR_NETWORK_CHANGED is begun again (pyproject.toml), and what ends it says
+    so in the page's own words alone, such as that noVNC could not be loaded.
+    """
+    try:
+        return (yield)
+    except Exception as error:
+        found = {text for one in item.funcargs.values() for text in getattr(one, "complaints", ())}
+        if found:
+            raise AssertionError(f"{error}\nThe pages complained: {sorted(found)}") from error
+        raise
+
+
 @pytest.fixture(scope="session")
 def consoles() -> list[Console]:
     """Return all of them."""
