@@ -49,6 +49,28 @@ def test_refusal_is_shown_as_it_was_said(stage: Stage, visit: Visit) -> None:
     connected(page)
 
 
+def test_console_opens_by_itself_once_novnc_can_be_loaded(stage: Stage, visit: Visit) -> None:
+    url = console_at(stage, Vnc())
+    page = visit(stage.url)
+    page.route("**/core/websock.js", lambda route: route.abort())
+    page.goto(url)
+    sentence = page.locator("#sentence")
+    expect(sentence).to_have_text("noVNC could not be loaded.")
+    with page.expect_event("load"):
+        pass
+    expect(sentence).to_have_text("noVNC could not be loaded.")
+
+    page.evaluate("window.loadedNoMore = true")
+    stage.answers = False
+    page.get_by_role("button", name="Connect again").click()
+    expect(sentence).to_have_text("The gateway does not answer.")
+    assert page.evaluate("window.loadedNoMore")
+    page.unroute_all()
+    stage.answers = True
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # it would wait longer
+    connected(page)
+
+
 def test_console_opens_by_itself_once_its_vm_is_started(stage: Stage, visit: Visit) -> None:
     url = console_at(stage, None, state="off")
     stage.sentences[uuid(stage)] = "web01 is switched off."

@@ -179,6 +179,18 @@ async function run() {
   }
 }
 
+/** Load the page again: of what its modules miss, a page may fetch nothing a second time. */
+async function reload(error) {
+  console.error(error);
+  const end = {refusal: "", reason: "noVNC could not be loaded.", code: 0};
+  const [{type}] = performance.getEntriesByType("navigation");
+  const failures = type === "reload" ? Infinity : 1;
+  // A page that is loaded while there is no gateway does not come back by itself.
+  do await readmission(end, failures); while (!(await ask("state.json")).data);
+  location.reload();
+  return new Promise(() => {});
+}
+
 // --- buttons
 
 $("ctrl-alt-del").onclick = () => {
@@ -200,8 +212,5 @@ document.addEventListener("fullscreenchange", () => {
 });
 
 showMode();
-const {default: RFB} = await import(`${novnc}/core/rfb.js`).catch((error) => {
-  showNotice("noVNC could not be loaded. Load this page again.");
-  throw error;
-});
+const {default: RFB} = await import(`${novnc}/core/rfb.js`).catch(reload);
 await run();
