@@ -25,7 +25,7 @@ consoles: ## Print the running demo's consoles as JSON (make -s consoles)
 
 test: ## Lint, unit tests, every Python, every scenario, browser tests
 	@scripts/setup venv docker images browser
-	@$(BIN)/python -m tests.harness.suite lint unit pythons $(TESTED:%=scenario:%) browser
+	@$(BIN)/python -m tests.harness.suite unit pythons $(TESTED:%=scenario:%) browser lint
 
 quick: ## Lint, unit tests and the default scenario
 	@scripts/setup venv docker images
