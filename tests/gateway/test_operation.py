@@ -30,7 +30,7 @@ from tests.harness.waiting import wait_until
 
 RUNNING = [vm for vm in VMS if vm != "db09"]
 HOURS = 3600.0
-RELOADS, RUNS = times(20, test=3), times(5, test=1)
+RELOADS, RUNS = times(20, test=5), times(5, test=1)
 TAKEN_AWAY = 30.0
 """Seconds after which nobody has a console any more by a right that was taken away."""
 
