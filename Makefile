@@ -23,7 +23,8 @@ consoles: ## Print the running demo's consoles as JSON (make -s consoles)
 	@test -x $(BIN)/python || { echo "no demo is running; start it with 'make demo'" >&2; exit 1; }
 	@$(BIN)/python -m tests.harness.demo consoles
 
-test: ## Lint, unit tests, every Python, every scenario, browser tests
+# The linters come last: the shortest part leaves the others least to wait for.
+test: ## Unit tests, every Python, every scenario, browser tests, lint
 	@scripts/setup venv docker images browser
 	@$(BIN)/python -m tests.harness.suite unit pythons $(TESTED:%=scenario:%) browser lint
 

@@ -39,8 +39,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
     """Let a failure tell what its pages have complained of.
 
-    A test that ends by ERR_NETWORK_CHANGED is begun again (pyproject.toml), and what ends it says
-    so in the page's own words alone, such as that noVNC could not be loaded.
+    A network change that has ended a test (pyproject.toml) may be told there alone. It is not told
+    in a note, as those are not looked at when a test is begun again.
     """
     try:
         return (yield)
